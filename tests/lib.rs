@@ -1,0 +1,1 @@
+//! Journeys across crates, and conformance against programs that we did not write.
