@@ -1,0 +1,283 @@
+//! Who a token is for: derived from a URL by Cloud Run's rules, or named by the caller.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use hashbrown::Equivalent;
+use http::Uri;
+use http::uri::Scheme;
+use rustc_hash::FxHasher;
+
+use crate::policy::is_below;
+use crate::{ErrorKind, SourceError};
+
+/// The `aud` that a token is asked for: a service's URL, a custom audience, or the OAuth client
+/// id of an Identity-Aware Proxy.
+///
+/// Cheap to clone. Parse one from a string where the audience is known, or let [`Audience::of`]
+/// derive it from a URL.
+#[derive(Clone)]
+pub struct Audience {
+    text: Arc<str>,
+    hash: u64,
+}
+
+impl Audience {
+    /// The audience of the service behind a URL, or `None` for a URL without scheme and host.
+    ///
+    /// Scheme and host in lower case, no user, no default port, no path. Two hosts differ:
+    ///
+    /// - On `*.run.app` a traffic tag (`TAG---service…`) is dropped: the audience of a tagged
+    ///   revision is its service's URL ([service-to-service authentication]).
+    /// - On `*.cloudfunctions.net` the first segment of the path stays: a first-generation
+    ///   function is named by its path.
+    ///
+    /// [service-to-service authentication]: https://cloud.google.com/run/docs/authenticating/service-to-service
+    ///
+    /// ```
+    /// use tower_id_token::Audience;
+    ///
+    /// let audience = |url: &str| Audience::of(&url.parse().unwrap()).unwrap().to_string();
+    /// assert_eq!(audience("https://Hello-abc-uc.a.run.app:443/a?b"), "https://hello-abc-uc.a.run.app");
+    /// assert_eq!(audience("https://blue---hello-abc-uc.a.run.app"), "https://hello-abc-uc.a.run.app");
+    /// assert_eq!(
+    ///     audience("https://us-central1-p.cloudfunctions.net/hello/x"),
+    ///     "https://us-central1-p.cloudfunctions.net/hello",
+    /// );
+    /// ```
+    pub fn of(uri: &Uri) -> Option<Self> {
+        AudienceRef::of(uri).map(|derived| derived.to_audience())
+    }
+
+    /// The audience as it stands in the token.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    fn new(text: Arc<str>) -> Self {
+        let (host, segment) = match split_scheme(&text) {
+            Some((_, rest)) => rest.split_once('/').unwrap_or((rest, "")),
+            None => (&*text, ""),
+        };
+        Self {
+            hash: hash(host, segment),
+            text,
+        }
+    }
+}
+
+/// # Errors
+///
+/// [`ErrorKind::Config`] for an audience that is empty or has white space or control characters.
+impl FromStr for Audience {
+    type Err = SourceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() {
+            return Err(SourceError::new(
+                ErrorKind::Config,
+                "an audience must not be empty",
+            ));
+        }
+        if text
+            .chars()
+            .any(|char| char.is_whitespace() || char.is_control())
+        {
+            return Err(SourceError::new(
+                ErrorKind::Config,
+                format!("an audience has no white space or control characters: {text:?}"),
+            ));
+        }
+        Ok(Self::new(text.into()))
+    }
+}
+
+impl PartialEq for Audience {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Audience {}
+
+impl Hash for Audience {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl AsRef<str> for Audience {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Audience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Audience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.text, f)
+    }
+}
+
+/// An [`Audience`] that need not exist yet: one that is borrowed, or the pieces of a URL that
+/// would make one.
+///
+/// A policy answers with it, so that a request whose token is cached builds no string.
+#[derive(Clone, Debug)]
+pub struct AudienceRef<'a>(Repr<'a>);
+
+#[derive(Clone, Debug)]
+enum Repr<'a> {
+    Owned(Audience),
+    Borrowed(&'a Audience),
+    Derived {
+        scheme: &'static str,
+        host: &'a str,
+        segment: &'a str,
+        hash: u64,
+    },
+}
+
+impl<'a> AudienceRef<'a> {
+    /// What [`Audience::of`] would derive from this URL.
+    #[inline]
+    pub fn of(uri: &'a Uri) -> Option<Self> {
+        let scheme = match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTPS => HTTPS,
+            Some(scheme) if *scheme == Scheme::HTTP => HTTP,
+            _ => return None,
+        };
+        let mut host = origin_host(uri.authority()?.as_str(), scheme);
+        let mut segment = "";
+        if is_below(host, "run.app") {
+            // Only the first label can hold a tag.
+            if let Some((tag, service)) = host.split_once("---")
+                && !tag.contains('.')
+            {
+                host = service;
+            }
+        } else if is_below(host, "cloudfunctions.net") {
+            segment = uri.path().split('/').nth(1).unwrap_or_default();
+        }
+        Some(Self(Repr::Derived {
+            scheme,
+            host,
+            segment,
+            hash: hash(host, segment),
+        }))
+    }
+
+    /// The audience itself; builds the string where it is derived.
+    pub fn to_audience(&self) -> Audience {
+        match &self.0 {
+            Repr::Owned(audience) => audience.clone(),
+            Repr::Borrowed(audience) => (*audience).clone(),
+            Repr::Derived {
+                scheme,
+                host,
+                segment,
+                ..
+            } => {
+                let mut text = String::with_capacity(scheme.len() + host.len() + 1 + segment.len());
+                text.push_str(scheme);
+                text.push_str(host);
+                // Hosts have no case, paths do.
+                text.make_ascii_lowercase();
+                if !segment.is_empty() {
+                    text.push('/');
+                    text.push_str(segment);
+                }
+                Audience::new(text.into())
+            }
+        }
+    }
+}
+
+impl From<Audience> for AudienceRef<'_> {
+    fn from(audience: Audience) -> Self {
+        Self(Repr::Owned(audience))
+    }
+}
+
+impl<'a> From<&'a Audience> for AudienceRef<'a> {
+    fn from(audience: &'a Audience) -> Self {
+        Self(Repr::Borrowed(audience))
+    }
+}
+
+impl Hash for AudienceRef<'_> {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(match &self.0 {
+            Repr::Owned(audience) => audience.hash,
+            Repr::Borrowed(audience) => audience.hash,
+            Repr::Derived { hash, .. } => *hash,
+        });
+    }
+}
+
+impl Equivalent<Audience> for AudienceRef<'_> {
+    #[inline]
+    fn equivalent(&self, key: &Audience) -> bool {
+        match &self.0 {
+            Repr::Owned(audience) => audience == key,
+            Repr::Borrowed(audience) => Arc::ptr_eq(&audience.text, &key.text) || *audience == key,
+            Repr::Derived {
+                scheme,
+                host,
+                segment,
+                ..
+            } => {
+                let Some(rest) = key.text.strip_prefix(scheme) else {
+                    return false;
+                };
+                let Some(rest) = rest.strip_prefix(host) else {
+                    return false;
+                };
+                if segment.is_empty() {
+                    rest.is_empty()
+                } else {
+                    rest.strip_prefix('/') == Some(segment)
+                }
+            }
+        }
+    }
+}
+
+/// Host and port of an authority, without user and without the scheme's default port.
+#[inline]
+pub(crate) fn origin_host<'a>(authority: &'a str, scheme: &str) -> &'a str {
+    let host = match authority.rfind('@') {
+        Some(at) => &authority[at + 1..],
+        None => authority,
+    };
+    let port = if scheme == HTTPS { ":443" } else { ":80" };
+    // Nothing but a port ends in this: the colons of an IPv6 address are inside brackets.
+    host.strip_suffix(port).unwrap_or(host)
+}
+
+#[inline]
+fn hash(host: &str, segment: &str) -> u64 {
+    let mut hasher = FxHasher::default();
+    hasher.write(host.as_bytes());
+    if !segment.is_empty() {
+        hasher.write(segment.as_bytes());
+    }
+    hasher.finish()
+}
+
+fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    [HTTPS, HTTP]
+        .iter()
+        .find_map(|scheme| Some((*scheme, text.strip_prefix(scheme)?)))
+}
+
+pub(crate) const HTTPS: &str = "https://";
+pub(crate) const HTTP: &str = "http://";

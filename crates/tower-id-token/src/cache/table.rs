@@ -1,0 +1,104 @@
+//! The values that live now: an immutable map that readers share and writers replace.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
+
+use super::pace::Life;
+use super::{AsKey, Key};
+
+pub(crate) struct Table<K, V> {
+    entries: HashMap<K, Arc<Entry<V>>, FxBuildHasher>,
+}
+
+/// One value, with what a look-up has to know of it. All times are wall-clock milliseconds.
+pub(crate) struct Entry<V> {
+    pub(crate) value: V,
+    pub(crate) fetched_at: u64,
+    pub(crate) dead_at: u64,
+    /// The next look-up at or after this goes the slow way: a refresh is due, or it is dead. So
+    /// one comparison answers both; never later than `dead_at`.
+    refresh_at: AtomicU64,
+    used_at: AtomicU64,
+}
+
+impl<K: Key, V> Table<K, V> {
+    /// The value, unless it is due for anything.
+    #[inline]
+    pub(crate) fn fresh<Q: AsKey<K>>(&self, key: &Q, now: u64) -> Option<&V> {
+        let entry = self.entries.get(key)?;
+        (now < entry.refresh_at.load(Relaxed)).then(|| {
+            entry.touch(now);
+            &entry.value
+        })
+    }
+
+    pub(crate) fn entry(&self, key: &K) -> Option<&Arc<Entry<V>>> {
+        self.entries.get(key)
+    }
+
+    /// A copy with one entry more, and at most `capacity` in all.
+    pub(crate) fn with(&self, key: K, entry: Entry<V>, capacity: usize) -> Self {
+        let mut entries = self.entries.clone();
+        if !entries.contains_key(&key) && entries.len() >= capacity {
+            let now = entry.fetched_at;
+            entries.retain(|_, entry| now < entry.dead_at);
+            if entries.len() >= capacity
+                && let Some(oldest) = entries
+                    .iter()
+                    .min_by_key(|(_, entry)| entry.used_at.load(Relaxed))
+                    .map(|(key, _)| key.clone())
+            {
+                entries.remove(&oldest);
+            }
+        }
+        entries.insert(key, Arc::new(entry));
+        Self { entries }
+    }
+}
+
+impl<K, V> Table<K, V> {
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+impl<K, V> Default for Table<K, V> {
+    fn default() -> Self {
+        Self {
+            entries: HashMap::default(),
+        }
+    }
+}
+
+impl<V> Entry<V> {
+    pub(crate) fn new(value: V, now: u64, life: Life) -> Self {
+        Self {
+            value,
+            fetched_at: now,
+            dead_at: life.dead_at,
+            refresh_at: AtomicU64::new(life.refresh_at),
+            used_at: AtomicU64::new(now),
+        }
+    }
+
+    pub(crate) fn is_due(&self, now: u64) -> bool {
+        now >= self.refresh_at.load(Relaxed)
+    }
+
+    /// The next refresh is due at this time.
+    pub(crate) fn set_due(&self, at: u64) {
+        self.refresh_at.store(at.min(self.dead_at), Relaxed);
+    }
+
+    /// Remembers that it was used, to the second: a store for every hit would make all cores
+    /// fight for one cache line.
+    #[inline]
+    pub(crate) fn touch(&self, now: u64) {
+        if now.wrapping_sub(self.used_at.load(Relaxed)) >= 1000 {
+            self.used_at.store(now, Relaxed);
+        }
+    }
+}

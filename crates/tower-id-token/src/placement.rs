@@ -1,0 +1,65 @@
+//! Which header the token goes into.
+
+use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Where the layer puts the token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Placement {
+    /// `Authorization` where it is free. Where the caller has set it, theirs stays and ours goes
+    /// into `X-Serverless-Authorization`, which Cloud Run then checks in its place.
+    #[default]
+    Authorization,
+    /// `X-Serverless-Authorization`, always: Cloud Run hands the container an untouched
+    /// `Authorization`.
+    Serverless,
+    /// `Proxy-Authorization`: for Identity-Aware Proxy in front of an app that has its own
+    /// `Authorization`.
+    Proxy,
+    /// `Authorization` where it is free, and `X-Serverless-Authorization`: Cloud Run takes the
+    /// signature out of the token that it checked, the second one, so an app that checks tokens
+    /// itself finds an intact one in the first.
+    Both,
+}
+
+impl Placement {
+    /// Whether the request brings a token of its own in the place that ours would go to.
+    #[inline]
+    pub(crate) fn is_taken(self, headers: &HeaderMap) -> bool {
+        match self {
+            Self::Authorization => {
+                headers.contains_key(AUTHORIZATION) && headers.contains_key(SERVERLESS)
+            }
+            Self::Serverless | Self::Both => headers.contains_key(SERVERLESS),
+            Self::Proxy => headers.contains_key(PROXY_AUTHORIZATION),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn place(self, headers: &mut HeaderMap, value: HeaderValue) {
+        match self {
+            Self::Authorization => {
+                if headers.contains_key(AUTHORIZATION) {
+                    headers.insert(SERVERLESS, value);
+                } else {
+                    headers.insert(AUTHORIZATION, value);
+                }
+            }
+            Self::Serverless => {
+                headers.insert(SERVERLESS, value);
+            }
+            Self::Proxy => {
+                headers.insert(PROXY_AUTHORIZATION, value);
+            }
+            Self::Both => {
+                headers
+                    .entry(AUTHORIZATION)
+                    .or_insert_with(|| value.clone());
+                headers.insert(SERVERLESS, value);
+            }
+        }
+    }
+}
+
+pub(crate) const SERVERLESS: HeaderName = HeaderName::from_static("x-serverless-authorization");
