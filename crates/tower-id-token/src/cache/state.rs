@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::flight::Flight;
 use super::pace::{FAIL_FAST, LONGEST_OUTAGE_BACKOFF, LONGEST_RETRY_AFTER, SPACING, YOUNG};
-use super::table::Entry;
+use super::table::{Age, Entry};
 use super::{Key, Lookup, Shared};
 use crate::clock::{saturating_ms, to_ms};
 use crate::{ErrorKind, Expires, SourceError};
@@ -83,17 +83,12 @@ where
                 }
                 Lookup::Hit(live.value.clone())
             }
-            None => self.miss(&mut state, key, known.map(|dead| spacing_left(dead, now))),
+            None => self.miss(&mut state, key, known.map(|dead| dead.age(now))),
         }
     }
 
     /// There is nothing to serve: wait for a flight, or fail with what the last one failed with.
-    fn miss(
-        self: &Arc<Self>,
-        state: &mut State<K, V>,
-        key: K,
-        spacing: Option<Duration>,
-    ) -> Lookup<V> {
+    fn miss(self: &Arc<Self>, state: &mut State<K, V>, key: K, dead: Option<Age>) -> Lookup<V> {
         let now = Instant::now();
         let mut takeoff = Takeoff::Wanted;
         if let Some(pending) = state.pending.get(&key) {
@@ -104,6 +99,10 @@ where
                     Some(flight) if flight.in_background => return failed(),
                     None if now < due => return failed(),
                     None if now < due.max(failure.ended) + FAIL_FAST => takeoff = Takeoff::Probe,
+                    // It failed while the old value still served, and now that is gone.
+                    None if dead.is_some_and(|age| age.dead < FAIL_FAST) => {
+                        takeoff = Takeoff::Probe
+                    }
                     _ => {}
                 }
             }
@@ -111,7 +110,8 @@ where
                 return self.join(state, key);
             }
         }
-        match self.take_off(state, &key, takeoff, spacing.unwrap_or_default()) {
+        let spacing = dead.map_or(Duration::ZERO, |age| SPACING.saturating_sub(age.whole));
+        match self.take_off(state, &key, takeoff, spacing) {
             Err(error) => Lookup::failed(error),
             Ok(()) if takeoff == Takeoff::Probe => {
                 let failure = state
@@ -361,11 +361,6 @@ impl<V> Default for Pending<V> {
 /// A lock that a panic elsewhere does not spoil: nothing here is left half done by one.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// How long until a key whose last value died young may be fetched again.
-fn spacing_left<V>(dead: &Entry<V>, now: u64) -> Duration {
-    SPACING.saturating_sub(Duration::from_millis(now.saturating_sub(dead.fetched_at)))
 }
 
 fn dead_on_arrival(now: u64, expires_at: u64) -> SourceError {

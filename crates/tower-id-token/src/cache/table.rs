@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
@@ -22,6 +23,12 @@ pub(crate) struct Entry<V> {
     /// one comparison answers both; never later than `dead_at`.
     refresh_at: AtomicU64,
     used_at: AtomicU64,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Age {
+    pub(crate) whole: Duration,
+    pub(crate) dead: Duration,
 }
 
 impl<K: Key, V> Table<K, V> {
@@ -81,6 +88,15 @@ impl<V> Entry<V> {
             dead_at: life.dead_at,
             refresh_at: AtomicU64::new(life.refresh_at),
             used_at: AtomicU64::new(now),
+        }
+    }
+
+    /// How long ago it was fetched, and how long ago it died.
+    pub(crate) fn age(&self, now: u64) -> Age {
+        let since = |then| Duration::from_millis(now.saturating_sub(then));
+        Age {
+            whole: since(self.fetched_at),
+            dead: since(self.dead_at),
         }
     }
 
