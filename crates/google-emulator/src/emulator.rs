@@ -1,0 +1,335 @@
+//! The emulator: a tower service that answers for all of Google's hosts at once.
+
+use std::{
+    future::{Future, pending},
+    io,
+    pin::Pin,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, request::Parts};
+use http_body_util::{BodyExt, Limited};
+use serde::Serialize;
+use serde_json::Value;
+use tower::Service;
+
+use crate::{
+    answer::{self, Answer},
+    asked::{self, Asked},
+    body::Body,
+    builder::Builder,
+    claims::{Claims, Rejection},
+    credential::{Credential, Endpoints},
+    door::{self, Door},
+    endpoint::{Endpoint, Host},
+    entry::Entry,
+    fault::{Fault, Kind, Mint},
+    faults,
+    grant::Grant,
+    journal::Journal,
+    jws,
+    server::Server,
+    world::World,
+};
+
+/// A pocket Google; clones are the same one.
+///
+/// It is a [`tower::Service`] that answers requests in memory: for Google's hosts and for the
+/// run.app hosts of its services by their names, for paths without a host as Google's. A host that
+/// it does not know is a connection error. [`serve`](Self::serve) puts the same on loopback.
+#[derive(Clone, Debug)]
+pub struct Emulator {
+    pub(crate) world: Arc<World>,
+}
+
+impl Emulator {
+    /// A world with sensible inhabitants: the service accounts `caller` and `invoker` of
+    /// `demo-project`, the user `dev@example.com`, and the Cloud Run service `hello`.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// A world to furnish.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Listens on loopback, at ports of the system's choice: one for Google's APIs, and one for
+    /// each Cloud Run service.
+    ///
+    /// # Errors
+    /// What the operating system says when it has no port.
+    pub async fn serve(&self) -> io::Result<Server> {
+        self.serve_at(0).await
+    }
+
+    /// Like [`serve`](Self::serve), with Google's APIs at this port.
+    ///
+    /// # Errors
+    /// What the operating system says, above all that the port is taken.
+    pub async fn serve_at(&self, port: u16) -> io::Result<Server> {
+        Server::start(self.clone(), port).await
+    }
+
+    /// What was asked so far.
+    pub fn journal(&self) -> Journal {
+        self.world.journal.clone()
+    }
+
+    /// Makes something go wrong at an endpoint. Faults of one endpoint take turns in the order in
+    /// which they were set, each until its turns are used up.
+    pub fn fault(&self, endpoint: Endpoint, fault: Fault) {
+        self.world.faults.set(endpoint, fault);
+    }
+
+    /// Lets everything go right again.
+    pub fn clear_faults(&self) {
+        self.world.faults.clear();
+    }
+
+    /// Gives a role, at once.
+    pub fn grant(&self, grant: Grant) {
+        self.world.policy.grant(grant);
+    }
+
+    /// Takes a role, or this much of an open world's freedom, at once.
+    pub fn revoke(&self, grant: Grant) {
+        self.world.policy.revoke(grant);
+    }
+
+    /// Makes a user's refresh token invalid, as the user can at myaccount.google.com.
+    pub fn revoke_login(&self, email: &str) {
+        let mut revoked = self
+            .world
+            .revoked_logins
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        revoked.insert(email.to_owned());
+    }
+
+    /// Signs with the other key from now on. Certs list one key before the first rotation, and
+    /// after it both.
+    pub fn rotate_keys(&self) {
+        self.world.rotations.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Checks an ID token as Google's verifiers do: key, signature, issuer, times, audience.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn verify(&self, token: &str, audience: &str) -> Result<Claims, Rejection> {
+        let claims = self.world.verify(token)?;
+        if claims.aud == audience {
+            Ok(claims)
+        } else {
+            Err(Rejection::Audience)
+        }
+    }
+
+    /// Signs any claims with Google's key: for tests of verifiers.
+    ///
+    /// # Panics
+    /// If the claims are no JSON.
+    pub fn mint(&self, claims: impl Serialize) -> String {
+        jws::sign(&to_json(claims), self.world.signing_key())
+    }
+
+    /// Signs any claims under any header, by RS256 whatever the header says.
+    ///
+    /// # Panics
+    /// If header or claims are no JSON.
+    pub fn mint_with_header(&self, header: impl Serialize, claims: impl Serialize) -> String {
+        jws::sign_with(&to_json(header), &to_json(claims), self.world.signing_key())
+    }
+
+    /// The claims of a sound ID token, to be spoilt and [minted](Self::mint).
+    pub fn claims(&self, email: &str, audience: &str) -> Claims {
+        self.world.sample_claims(email, audience)
+    }
+
+    /// The id of the key that signs now.
+    pub fn key_id(&self) -> &'static str {
+        &self.world.signing_key().id
+    }
+
+    /// The content of a credential file that points at Google's real addresses; `null` for the
+    /// metadata server, which needs none.
+    ///
+    /// # Panics
+    /// If the credential names somebody who does not exist.
+    pub fn credentials(&self, credential: &Credential) -> Value {
+        credential.file(&self.world, &Endpoints::google())
+    }
+
+    pub(crate) async fn in_memory(&self, request: Request<Body>) -> io::Result<Answer> {
+        let host = request
+            .uri()
+            .host()
+            .map(str::to_ascii_lowercase)
+            .or_else(|| {
+                let header = request.headers().get(http::header::HOST)?.to_str().ok()?;
+                let name = header.parse::<http::uri::Authority>().ok()?;
+                Some(name.host().to_ascii_lowercase())
+            });
+        let host = host.unwrap_or_default();
+        if let Some(service) = self.world.services.iter().find(|run| run.answers_to(&host)) {
+            let door = Door {
+                service: service.clone(),
+                here: None,
+            };
+            return self.at_run(&door, request).await;
+        }
+        match Host::named(&host) {
+            Some(host) => self.at_google(host, request).await,
+            None if host.ends_with(".run.app") => {
+                Ok(answer::html(404, "<title>Error 404 (Not Found)!!1</title>"))
+            }
+            None => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("no such host in the emulated world: {host}"),
+            )),
+        }
+    }
+
+    /// Answers for Google's APIs.
+    pub(crate) async fn at_google(&self, host: Host, request: Request<Body>) -> io::Result<Answer> {
+        let (parts, body) = request.into_parts();
+        let endpoint = Endpoint::at(host, &parts.method, parts.uri.path());
+        let Ok(body) = Limited::new(body, LARGEST_REQUEST).collect().await else {
+            return Ok(answer::text(413, "Request Entity Too Large"));
+        };
+        let body: Bytes = body.to_bytes();
+        let entry = Entry::new(endpoint, &asked::host(&parts), &parts);
+        let asked = Asked::new(parts, &body);
+        let entry = match &asked.fields {
+            Some(fields) => entry.with_fields(fields),
+            None => entry,
+        };
+        let number = self.world.journal.write(entry);
+        self.with_fault(endpoint, number, async |mint| {
+            let (answer, caller) = self.world.api(endpoint, &asked, mint);
+            self.world
+                .journal
+                .amend(number, |entry| entry.caller = caller);
+            answer
+        })
+        .await
+    }
+
+    /// Answers for a Cloud Run service.
+    pub(crate) async fn at_run(&self, door: &Door, request: Request<Body>) -> io::Result<Answer> {
+        let (parts, body) = request.into_parts();
+        let number = self.world.journal.write(run_entry(door, &parts));
+        let request = Request::from_parts(parts, body);
+        let journal = &self.world.journal;
+        self.with_fault(Endpoint::Run, number, async |_| {
+            let caller = |who| journal.amend(number, |entry| entry.caller = Some(who));
+            door.answer(&self.world, request, caller).await
+        })
+        .await
+    }
+
+    /// Answers as usual, or as the fault that is due wants it.
+    async fn with_fault(
+        &self,
+        endpoint: Endpoint,
+        number: u64,
+        usual: impl AsyncFnOnce(Option<&Mint>) -> Answer,
+    ) -> io::Result<Answer> {
+        let Some(fault) = self.world.faults.next(endpoint) else {
+            let answer = usual(None).await;
+            let status = Some(answer.status().as_u16());
+            self.world
+                .journal
+                .amend(number, |entry| entry.status = status);
+            return Ok(answer);
+        };
+        self.world.journal.amend(number, |entry| entry.fault = true);
+        if let Some(delay) = fault.delay {
+            tokio::time::sleep(delay).await;
+        }
+        let answer = match &fault.kind {
+            Kind::Hang => pending().await,
+            Kind::Reset => return Err(io::ErrorKind::ConnectionReset.into()),
+            Kind::Close => return Err(io::ErrorKind::ConnectionAborted.into()),
+            Kind::Mint(mint) => usual(Some(mint)).await,
+            kind => match faults::own_answer(endpoint, kind) {
+                Some(answer) => answer,
+                None => faults::spoil(kind, usual(None).await).await,
+            },
+        };
+        let status = Some(answer.status().as_u16());
+        self.world
+            .journal
+            .amend(number, |entry| entry.status = status);
+        Ok(answer)
+    }
+}
+
+impl Default for Emulator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<B> Service<Request<B>> for Emulator
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    /// What a client would see of the connection: a reset, a hang-up, a host that is not there.
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Response<Body>>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let emulator = self.clone();
+        let request = request.map(Body::new);
+        Box::pin(async move { emulator.in_memory(request).await })
+    }
+}
+
+impl World {
+    /// Answers for one of Google's endpoints, and says who asked where that is known.
+    fn api(
+        &self,
+        endpoint: Endpoint,
+        asked: &Asked,
+        mint: Option<&Mint>,
+    ) -> (Answer, Option<String>) {
+        match endpoint {
+            Endpoint::Token => self.token(asked, mint),
+            Endpoint::GenerateIdToken | Endpoint::GenerateAccessToken | Endpoint::SignJwt => {
+                self.iam(endpoint, asked, mint)
+            }
+            Endpoint::Certs => (self.certs(asked), None),
+            _ if endpoint.is_metadata() => (self.metadata(asked, mint), None),
+            _ => (
+                answer::html(404, "<title>Error 404 (Not Found)!!1</title>"),
+                None,
+            ),
+        }
+    }
+}
+
+fn run_entry(door: &Door, parts: &Parts) -> Entry {
+    let mut entry = Entry::new(Endpoint::Run, &asked::host(parts), parts);
+    entry.service = Some(door.service.name().to_owned());
+    let header = parts.headers.get(door::deciding_header(&parts.headers));
+    entry.claims = header
+        .and_then(|value| asked::bearer(value.to_str().ok()?))
+        .and_then(jws::unchecked_claims);
+    entry
+}
+
+fn to_json(value: impl Serialize) -> Value {
+    serde_json::to_value(value).expect("what is to be signed is JSON")
+}
+
+const LARGEST_REQUEST: usize = 1024 * 1024;
