@@ -2,6 +2,7 @@
 
 mod flight;
 mod lookup;
+mod observe;
 mod pace;
 mod state;
 mod table;
@@ -18,6 +19,7 @@ use tower::util::BoxCloneService;
 use tower::{Service, ServiceExt};
 
 pub use self::lookup::{Lookup, Wait};
+use self::observe::Observers;
 use self::pace::Pace;
 use self::state::State;
 use self::table::Table;
@@ -72,6 +74,7 @@ pub(crate) struct Shared<K, V> {
     deadline: Duration,
     capacity: usize,
     clock: Clock,
+    observers: Observers<K, V>,
 }
 
 impl<K, V> Cache<K, V>
@@ -220,6 +223,7 @@ impl CacheBuilder {
                 deadline: self.deadline,
                 capacity: self.capacity,
                 clock: self.clock,
+                observers: Observers::default(),
             }),
         }
     }
