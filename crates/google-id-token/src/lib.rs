@@ -1,1 +1,40 @@
-//! x
+//! Google's ways to prove who you are, each as a tower service, chosen by application default
+//! credentials (ADC).
+
+mod access_token;
+mod adc;
+mod builder;
+mod credentials;
+mod endpoint;
+mod env;
+mod file;
+mod http;
+mod jwt;
+mod source;
+
+#[doc(inline)]
+pub use tower_id_token::{
+    AddIdToken, AddIdTokenLayer, Audience, AudiencePolicy, AudienceRef, ByHost, Cache,
+    CacheBuilder, Clock, Decision, ErrorKind, Expires, IdToken, Key, Lookup, PerOrigin, Placement,
+    RefreshOnUnauthorized, RequestAudience, ResponseFuture, Source, SourceError, Wait, is_loopback,
+};
+
+pub use self::access_token::{AccessToken, Scopes};
+pub use self::builder::Builder;
+pub use self::credentials::{Credentials, Kind};
+pub use self::env::Env;
+pub use self::http::HttpClient;
+pub use self::jwt::{Claims, id_token_from_jwt};
+pub use self::source::{
+    CloudRunUser, Fetch, Impersonate, ImpersonateLayer, Metadata, ServiceAccount, User,
+};
+
+/// ID tokens for whoever this process runs as: application default credentials, with the
+/// default settings.
+///
+/// # Errors
+///
+/// Those of [`Builder::build`].
+pub async fn id_tokens() -> Result<Cache<Audience, IdToken>, SourceError> {
+    Ok(Builder::new().build().await?.id_tokens())
+}

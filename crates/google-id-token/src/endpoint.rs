@@ -1,0 +1,66 @@
+//! A URL that secrets may be sent to: https, or plain http on loopback.
+
+use std::fmt;
+
+use ::http::Uri;
+use tower_id_token::{ErrorKind, SourceError, is_loopback};
+
+/// An address that was checked when it was read.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint(Uri);
+
+impl Endpoint {
+    /// The URL that `named_by` gives: a file and its field, or a variable.
+    pub(crate) fn parse(text: &str, named_by: impl fmt::Display) -> Result<Self, SourceError> {
+        let refuse = |why: &str| SourceError::new(ErrorKind::Config, format!("{named_by}: {why}"));
+        let uri: Uri = text.parse().map_err(|_| refuse("not a URL"))?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(refuse("not a whole URL: scheme or host is missing"));
+        };
+        if authority.as_str().contains('@') {
+            return Err(refuse("the URL has a user name or password in it"));
+        }
+        match scheme {
+            "https" => Ok(Self(uri)),
+            "http" if is_loopback(authority.host()) => Ok(Self(uri)),
+            "http" => Err(refuse(&format!(
+                "credentials are not sent to {} by plain http: use https (plain http is for \
+                 loopback only)",
+                authority.host(),
+            ))),
+            _ => Err(refuse(&format!("{scheme} URLs cannot be asked: use https"))),
+        }
+    }
+
+    /// One of Google's own, written in this crate.
+    pub(crate) fn known(url: &'static str) -> Self {
+        Self(Uri::from_static(url))
+    }
+
+    pub(crate) fn uri(&self) -> &Uri {
+        &self.0
+    }
+}
+
+/// Without the query.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(&self.0))
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A URL as it may stand in a message: without the query, which may hold anything.
+pub(crate) fn shown(uri: &Uri) -> String {
+    format!(
+        "{}://{}{}",
+        uri.scheme_str().unwrap_or_default(),
+        uri.authority().map_or("", |authority| authority.as_str()),
+        uri.path(),
+    )
+}

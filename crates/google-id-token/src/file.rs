@@ -1,0 +1,101 @@
+//! Credential files: what kind they are, and which field is wrong where one is.
+
+mod fields;
+mod impersonated;
+mod service_account;
+mod user;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use tower_id_token::{ErrorKind, SourceError};
+
+pub(crate) use self::fields::Fields;
+pub(crate) use self::impersonated::ImpersonatedFile;
+pub(crate) use self::service_account::ServiceAccountFile;
+pub(crate) use self::user::UserFile;
+
+/// The content of a credential file, checked. `Debug` is left out: it is full of secrets.
+pub(crate) enum CredentialFile {
+    ServiceAccount(ServiceAccountFile),
+    User(UserFile),
+    Impersonated(Box<ImpersonatedFile>),
+}
+
+impl CredentialFile {
+    /// Reads a file whose name for messages is `origin`.
+    pub(crate) fn parse(origin: &str, contents: &Bytes) -> Result<Self, SourceError> {
+        let json = json_object(origin, contents)?;
+        Self::read(&Fields::new(origin, &json))
+    }
+
+    /// Reads a file, or the credentials that a file has inside.
+    fn read(fields: &Fields<'_>) -> Result<Self, SourceError> {
+        if let Some(universe) = fields.optional("universe_domain")?
+            && universe != GOOGLE
+        {
+            let what = format!("the universe {universe} is not supported, only {GOOGLE} is");
+            return Err(fields.wrong("universe_domain", &what));
+        }
+        let Some(kind) = fields.optional("type")? else {
+            return Err(match fields.has("installed") || fields.has("web") {
+                true => fields.error(
+                    "this is an OAuth client's file, not a credential file: run \
+                     `gcloud auth application-default login` to get one",
+                ),
+                false => fields.missing("type"),
+            });
+        };
+        match kind {
+            "service_account" => ServiceAccountFile::read(fields).map(Self::ServiceAccount),
+            "authorized_user" => UserFile::read(fields).map(Self::User),
+            "impersonated_service_account" => {
+                let file = ImpersonatedFile::read(fields)?;
+                Ok(Self::Impersonated(Box::new(file)))
+            }
+            other => {
+                let what = format!("{other:?} is not supported, only {SUPPORTED} are");
+                Err(fields.wrong("type", &what))
+            }
+        }
+    }
+}
+
+fn json_object(origin: &str, contents: &Bytes) -> Result<Map<String, Value>, SourceError> {
+    let wrong = |what: &str| SourceError::new(ErrorKind::Config, format!("{origin}: {what}"));
+    let text = decode(contents).ok_or_else(|| wrong("the file is no text"))?;
+    if text.trim().is_empty() {
+        return Err(wrong("the file is empty"));
+    }
+    match serde_json::from_str(&text) {
+        Ok(Value::Object(json)) => Ok(json),
+        Ok(_) => Err(wrong(
+            "the file's JSON is no object, so it is no credential file",
+        )),
+        Err(error) if error.is_eof() => Err(wrong(&format!(
+            "the file ends in the middle of its JSON (line {}): it was cut off",
+            error.line()
+        ))),
+        Err(error) => Err(wrong(&format!(
+            "the file is no JSON (line {}, column {})",
+            error.line(),
+            error.column()
+        ))),
+    }
+}
+
+/// UTF-8, or UTF-16 with its mark: what PowerShell's `>` writes. A mark is dropped.
+fn decode(contents: &[u8]) -> Option<String> {
+    let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units: Vec<_> = bytes.chunks(2).map(|it| it.try_into().map(unit)).collect();
+        let units: Vec<_> = units.into_iter().collect::<Result<_, _>>().ok()?;
+        String::from_utf16(&units).ok()
+    };
+    match contents {
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] | rest => String::from_utf8(rest.to_vec()).ok(),
+    }
+}
+
+const GOOGLE: &str = "googleapis.com";
+const SUPPORTED: &str = "service_account, authorized_user and impersonated_service_account";

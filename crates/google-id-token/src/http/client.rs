@@ -1,0 +1,145 @@
+//! The default client: hyper, and rustls once https is spoken.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ::http::uri::Scheme;
+use ::http::{Request, Response};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::crypto::CryptoProvider;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::sync::OnceCell;
+use tower::{BoxError, Service};
+use tower_id_token::{ErrorKind, SourceError};
+
+/// Plain http goes to the metadata server and to loopback, and never through a proxy.
+#[derive(Clone)]
+pub(super) struct DefaultClient {
+    plain: Client<HttpConnector, Full<Bytes>>,
+    tls: Arc<OnceCell<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>>,
+}
+
+impl DefaultClient {
+    pub(super) fn new() -> Self {
+        Self {
+            plain: client(connector()),
+            tls: Arc::default(),
+        }
+    }
+}
+
+impl Service<Request<Full<Bytes>>> for DefaultClient {
+    type Response = Response<Incoming>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
+        if request.uri().scheme() == Some(&Scheme::HTTP) {
+            let answer = self.plain.request(request);
+            return Box::pin(async { Ok(answer.await?) });
+        }
+        let tls = Arc::clone(&self.tls);
+        Box::pin(async move {
+            let client = tls.get_or_try_init(tls_client).await?;
+            Ok(client.request(request).await?)
+        })
+    }
+}
+
+async fn tls_client() -> Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, SourceError> {
+    // Roots are read from the disk.
+    let config = tokio::task::spawn_blocking(tls_config)
+        .await
+        .map_err(|error| {
+            SourceError::new(ErrorKind::Unavailable, "TLS could not be set up").with_cause(error)
+        })??;
+    let https = HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_only()
+        .enable_http1()
+        .wrap_connector(connector());
+    Ok(client(https))
+}
+
+fn tls_config() -> Result<ClientConfig, SourceError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why = found
+            .errors
+            .first()
+            .map_or_else(String::new, |error| format!(" ({error})"));
+        return Err(SourceError::new(
+            ErrorKind::Config,
+            format!(
+                "no TLS root certificates were found{why}: install the system's (ca-certificates), \
+                 or name a PEM file in SSL_CERT_FILE"
+            ),
+        ));
+    }
+    let config = ClientConfig::builder_with_provider(crypto_provider()?)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| {
+            SourceError::new(
+                ErrorKind::Config,
+                "the crypto provider knows no TLS version in use",
+            )
+            .with_cause(error)
+        })?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(feature = "ring")]
+fn crypto_provider() -> Result<Arc<CryptoProvider>, SourceError> {
+    Ok(Arc::new(rustls::crypto::ring::default_provider()))
+}
+
+#[cfg(all(feature = "aws-lc-rs", not(feature = "ring")))]
+fn crypto_provider() -> Result<Arc<CryptoProvider>, SourceError> {
+    Ok(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+}
+
+#[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
+fn crypto_provider() -> Result<Arc<CryptoProvider>, SourceError> {
+    CryptoProvider::get_default().cloned().ok_or_else(|| {
+        SourceError::new(
+            ErrorKind::Config,
+            "this build has no crypto: enable the feature `ring` or `aws-lc-rs`, or install a \
+             rustls CryptoProvider for the process",
+        )
+    })
+}
+
+fn connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    connector
+}
+
+/// Tokens are fetched once an hour. A connection kept that long is dead more often than not, and
+/// one kept for another runtime always is.
+fn client<C>(connector: C) -> Client<C, Full<Bytes>>
+where
+    C: hyper_util::client::legacy::connect::Connect + Clone,
+{
+    Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(0)
+        .build(connector)
+}
+
+/// Below the attempt's own limit, so that a host with a dead address still has time for the next.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

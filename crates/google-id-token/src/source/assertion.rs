@@ -1,0 +1,68 @@
+//! The JWT by which a service account's key asks for a token.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::json;
+use tower_id_token::SourceError;
+
+use crate::file::ServiceAccountFile;
+
+/// What the assertion asks for.
+#[derive(Clone, Copy)]
+pub(super) enum Wanted<'a> {
+    /// An ID token for this audience.
+    Audience(&'a str),
+    /// An access token with these scopes.
+    Scopes(&'a str),
+}
+
+impl Wanted<'_> {
+    /// A signed JWT (RFC 7523, section 3) as Google's token endpoint wants it: RS256, for the
+    /// endpoint itself, good for an hour ([service accounts and OAuth]).
+    ///
+    /// [service accounts and OAuth]: https://developers.google.com/identity/protocols/oauth2/service-account
+    pub(super) fn assertion(
+        self,
+        account: &ServiceAccountFile,
+        now: SystemTime,
+    ) -> Result<String, SourceError> {
+        let mut header = json!({ "alg": "RS256", "typ": "JWT" });
+        if let Some(id) = &account.key_id {
+            header["kid"] = json!(id);
+        }
+        let issued = now
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .saturating_sub(BACKDATED)
+            .as_secs();
+        let (claim, value) = match self {
+            Self::Audience(audience) => ("target_audience", audience),
+            Self::Scopes(scopes) => ("scope", scopes),
+        };
+        let mut claims = json!({
+            "iss": account.email,
+            "sub": account.email,
+            "aud": account.token_endpoint.uri().to_string(),
+            "iat": issued,
+            "exp": issued + LIFE.as_secs(),
+        });
+        claims[claim] = json!(value);
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let mut jwt = format!(
+            "{}.{}",
+            encode(header.to_string().as_bytes()),
+            encode(claims.to_string().as_bytes())
+        );
+        let signature = account.signer.sign(jwt.as_bytes())?;
+        jwt.push('.');
+        jwt.push_str(&encode(&signature));
+        Ok(jwt)
+    }
+}
+
+/// Clocks differ: a JWT from the endpoint's future is refused.
+const BACKDATED: Duration = Duration::from_secs(10);
+/// The longest that the endpoint takes.
+const LIFE: Duration = Duration::from_secs(3600);

@@ -1,0 +1,208 @@
+//! Impersonation: access tokens below, another service account's ID tokens above.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use ::http::header;
+use serde_json::json;
+use tower::{Layer, Service, ServiceExt};
+use tower_id_token::{Audience, ErrorKind, IdToken, Source, SourceError};
+
+use super::target::{Target, iam_credentials};
+use super::{Fetch, minted};
+use crate::endpoint::Endpoint;
+use crate::http::{Call, Refusal, deadline};
+use crate::{AccessToken, Env, HttpClient, Scopes};
+
+/// Makes a source of access tokens one of ID tokens for a service account.
+///
+/// ```
+/// # fn example(http: google_id_token::HttpClient) -> Result<(), google_id_token::SourceError> {
+/// use google_id_token::{Cache, ImpersonateLayer, Metadata};
+/// use tower::Layer;
+///
+/// // One access token serves all audiences: give the source a cache of its own.
+/// let source = Cache::new(Metadata::new(http.clone(), "metadata.google.internal")?);
+/// let layer = ImpersonateLayer::new(http, "robot@project.iam.gserviceaccount.com")?;
+/// let tokens = Cache::new(layer.layer(source));
+/// # let _: Cache<google_id_token::Audience, _> = tokens;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ImpersonateLayer {
+    http: HttpClient,
+    target: Target,
+    caller: Option<Arc<str>>,
+}
+
+impl ImpersonateLayer {
+    /// Tokens for this service account, by its e-mail or unique id, from Google's IAM Credentials.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] for what is no service account's name.
+    pub fn new(http: HttpClient, principal: &str) -> Result<Self, SourceError> {
+        let iam = iam_credentials(&Env::empty())?;
+        let target = Target::new(&iam, principal).map_err(config)?;
+        Ok(Self::to(http, target))
+    }
+
+    /// From IAM Credentials at this URL: https, or plain http on loopback.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] for a URL that no secret may be sent to.
+    pub fn endpoint(mut self, url: &str) -> Result<Self, SourceError> {
+        let iam = Endpoint::parse(url, "the IAM Credentials endpoint")?;
+        self.target = self.target.at(&iam);
+        Ok(self)
+    }
+
+    /// By way of this service account too: the source's owner acts as the first delegate, each
+    /// delegate as the next, and the last as the target.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] for what is no service account's name.
+    pub fn delegate(mut self, email: &str) -> Result<Self, SourceError> {
+        self.target = self.target.through(email).map_err(config)?;
+        Ok(self)
+    }
+
+    pub(crate) fn to(http: HttpClient, target: Target) -> Self {
+        Self {
+            http,
+            target,
+            caller: None,
+        }
+    }
+
+    /// Who the source speaks for, as IAM names members: `serviceAccount:EMAIL`.
+    pub(crate) fn called_by(mut self, member: Option<String>) -> Self {
+        self.caller = member.map(Into::into);
+        self
+    }
+}
+
+impl<S> Layer<S> for ImpersonateLayer {
+    type Service = Impersonate<S>;
+
+    fn layer(&self, source: S) -> Impersonate<S> {
+        Impersonate {
+            source,
+            to: Arc::new(self.clone()),
+        }
+    }
+}
+
+/// A service account's ID tokens, by [`generateIdToken`] and another identity's access tokens.
+///
+/// The source is any tower service from [`Scopes`] to an [`AccessToken`]. The tokens name the
+/// account's e-mail (`includeEmail`).
+///
+/// [`generateIdToken`]: https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/generateIdToken
+#[derive(Clone)]
+pub struct Impersonate<S> {
+    source: S,
+    to: Arc<ImpersonateLayer>,
+}
+
+impl<S> Service<Audience> for Impersonate<S>
+where
+    S: Source<Scopes, Value = AccessToken>,
+{
+    type Response = IdToken;
+    type Error = SourceError;
+    type Future = Fetch<IdToken>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), SourceError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, audience: Audience) -> Self::Future {
+        let source = self.source.clone();
+        let to = Arc::clone(&self.to);
+        Box::pin(async move {
+            // The source's time counts too: one flight waits for both.
+            let deadline = deadline();
+            let access = source
+                .oneshot(Scopes::cloud_platform())
+                .await
+                .map_err(|error| SourceError::from(error.into()))?;
+            let body = json!({
+                "audience": audience.as_str(),
+                "includeEmail": true,
+                "delegates": to.target.delegates(),
+            });
+            let uri = to.target.url("generateIdToken")?;
+            let call = Call::json("IAM Credentials", uri, &body, deadline)
+                .header(header::AUTHORIZATION, access.header().clone())
+                .secret(access.secret());
+            let answer = to
+                .http
+                .ask(call, |refusal| to.advise(refusal, &audience))
+                .await?;
+            minted(&answer, &answer.field("token")?, &audience)
+        })
+    }
+}
+
+impl ImpersonateLayer {
+    fn advise(&self, refusal: &Refusal, audience: &Audience) -> Option<(ErrorKind, String)> {
+        let principal = self.target.principal();
+        let advice = match refusal.status().as_u16() {
+            403 => self.how_to_allow(),
+            401 => "The access token of the credentials below was not accepted".to_owned(),
+            404 => format!("There is no service account {principal}"),
+            400 => format!("It was asked for {principal}, for the audience {audience}"),
+            _ => return None,
+        };
+        Some((refusal.kind(), advice))
+    }
+
+    /// The role that is missing, and the commands that give it, one for each link of the chain.
+    fn how_to_allow(&self) -> String {
+        let principal = self.target.principal();
+        let mut member = self
+            .caller
+            .as_deref()
+            .map_or("user:YOUR_EMAIL", |caller| caller)
+            .to_owned();
+        let mut commands = Vec::new();
+        for delegate in self.target.delegate_names() {
+            commands.push(binding(delegate, &member, "iam.serviceAccountTokenCreator"));
+            member = format!("serviceAccount:{delegate}");
+        }
+        commands.push(binding(
+            principal,
+            &member,
+            "iam.serviceAccountOpenIdTokenCreator",
+        ));
+        format!(
+            "To act as {principal}, {member} needs roles/iam.serviceAccountOpenIdTokenCreator (or \
+             roles/iam.serviceAccountTokenCreator) on it; a new grant takes a minute to work: {}",
+            commands.join("; ")
+        )
+    }
+}
+
+fn binding(account: &str, member: &str, role: &str) -> String {
+    format!(
+        "`gcloud iam service-accounts add-iam-policy-binding {account} --member={member} \
+         --role=roles/{role}`"
+    )
+}
+
+fn config(message: String) -> SourceError {
+    SourceError::new(ErrorKind::Config, message)
+}
+
+impl<S> fmt::Debug for Impersonate<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Impersonate")
+            .field("target", &self.to.target)
+            .finish_non_exhaustive()
+    }
+}
