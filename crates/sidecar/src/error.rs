@@ -31,7 +31,9 @@ impl Error {
     pub(crate) fn cut(left: usize) -> Self {
         Self {
             code: 3,
-            message: format!("{left} connections were still busy at the end of the drain, and were cut"),
+            message: format!(
+                "{left} connections were still busy at the end of the drain, and were cut"
+            ),
         }
     }
 

@@ -118,7 +118,10 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_others_can_reach_wants_a_flag_that_says_so() {
         let anywhere: Listen = "0.0.0.0:0".parse().unwrap();
-        let error = anywhere.bind(false, "listen-beyond-loopback").await.unwrap_err();
+        let error = anywhere
+            .bind(false, "listen-beyond-loopback")
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("--listen-beyond-loopback"));
         anywhere.bind(true, "listen-beyond-loopback").await.unwrap();
     }

@@ -24,8 +24,6 @@ pub(crate) struct Metrics {
     pub(crate) refused_tokens: Counter,
     /// Requests that were sent a second time after one.
     pub(crate) retries: Counter,
-    /// Requests that found no route.
-    pub(crate) misdirected: Counter,
     /// Secrets that were pushed to an Envoy.
     pub(crate) pushes: Counter,
     /// Configurations that were taken over, and that were not.
@@ -165,20 +163,21 @@ impl Metrics {
         page.counter(
             "refused_requests_total",
             "Requests that the sidecar answered itself, by route and reason.",
-            routes
-                .iter()
-                .flat_map(|(route, counters)| {
-                    let failures = lock(&counters.failures).clone();
-                    failures.into_iter().map(move |(reason, count)| {
-                        let labels = vec![("route", route.clone()), ("reason", reason.to_owned())];
-                        (labels, count)
-                    })
+            routes.iter().flat_map(|(route, counters)| {
+                let failures = lock(&counters.failures).clone();
+                failures.into_iter().map(move |(reason, count)| {
+                    let labels = vec![("route", route.clone()), ("reason", reason.to_owned())];
+                    (labels, count)
                 })
-                .chain(nonzero("misdirected", &self.misdirected)),
+            }),
         );
         drop(routes);
         let tokens = lock(&self.tokens);
-        page.single("token_fetches_total", "Fetches of tokens that ended.", tokens.fetches);
+        page.single(
+            "token_fetches_total",
+            "Fetches of tokens that ended.",
+            tokens.fetches,
+        );
         page.counter(
             "token_failures_total",
             "Fetches of tokens that failed, by kind.",
@@ -188,16 +187,18 @@ impl Metrics {
                 .map(|(kind, count)| (vec![("kind", kind.clone())], *count)),
         );
         let now = self.clock.now();
-        let seconds = |span: Result<Duration, _>| span.map_or(0.0, |span: Duration| span.as_secs_f64());
+        let seconds =
+            |span: Result<Duration, _>| span.map_or(0.0, |span: Duration| span.as_secs_f64());
         let mut lives: Vec<_> = tokens.lives.iter().collect();
         lives.sort_by(|a, b| a.0.as_str().cmp(b.0.as_str()));
-        let by_audience = |value: fn(&Life, SystemTime) -> Result<Duration, std::time::SystemTimeError>| {
-            let lives = lives.clone();
-            lives.into_iter().map(move |(audience, life)| {
-                let labels = vec![("audience", audience.to_string())];
-                (labels, seconds(value(life, now)))
-            })
-        };
+        let by_audience =
+            |value: fn(&Life, SystemTime) -> Result<Duration, std::time::SystemTimeError>| {
+                let lives = lives.clone();
+                lives.into_iter().map(move |(audience, life)| {
+                    let labels = vec![("audience", audience.to_string())];
+                    (labels, seconds(value(life, now)))
+                })
+            };
         page.gauge(
             "token_age_seconds",
             "Time since the token in use was fetched.",
@@ -210,12 +211,36 @@ impl Metrics {
         );
         drop(tokens);
         for (name, help, counter) in [
-            ("stale_serves_total", "Requests that left with a token whose renewal had failed.", &self.stale_serves),
-            ("refused_tokens_total", "Answers of 401 that blamed the token.", &self.refused_tokens),
-            ("unauthorized_retries_total", "Requests sent again after such an answer.", &self.retries),
-            ("secret_pushes_total", "Secrets pushed to an Envoy.", &self.pushes),
-            ("reloads_total", "Configurations taken over while running.", &self.reloads),
-            ("failed_reloads_total", "Configurations refused while running; the old one stayed.", &self.failed_reloads),
+            (
+                "stale_serves_total",
+                "Requests that left with a token whose renewal had failed.",
+                &self.stale_serves,
+            ),
+            (
+                "refused_tokens_total",
+                "Answers of 401 that blamed the token.",
+                &self.refused_tokens,
+            ),
+            (
+                "unauthorized_retries_total",
+                "Requests sent again after such an answer.",
+                &self.retries,
+            ),
+            (
+                "secret_pushes_total",
+                "Secrets pushed to an Envoy.",
+                &self.pushes,
+            ),
+            (
+                "reloads_total",
+                "Configurations taken over while running.",
+                &self.reloads,
+            ),
+            (
+                "failed_reloads_total",
+                "Configurations refused while running; the old one stayed.",
+                &self.failed_reloads,
+            ),
         ] {
             page.single(name, help, counter.0.load(Relaxed));
         }
@@ -224,12 +249,6 @@ impl Metrics {
 }
 
 type Labels = Vec<(&'static str, String)>;
-
-fn nonzero(reason: &'static str, counter: &Counter) -> Option<(Labels, u64)> {
-    let count = counter.0.load(Relaxed);
-    let labels = vec![("route", String::new()), ("reason", reason.to_owned())];
-    (count > 0).then_some((labels, count))
-}
 
 /// The text format: https://prometheus.io/docs/instrumenting/exposition_formats/
 #[derive(Default)]
@@ -259,12 +278,18 @@ impl Page {
     ) {
         let text = &mut self.text;
         // Writing to a string does not fail.
-        let _ = writeln!(text, "# HELP {PREFIX}{name} {help}\n# TYPE {PREFIX}{name} {kind}");
+        let _ = writeln!(
+            text,
+            "# HELP {PREFIX}{name} {help}\n# TYPE {PREFIX}{name} {kind}"
+        );
         for (labels, value) in lines {
             let _ = write!(text, "{PREFIX}{name}");
             for (index, (label, value)) in labels.iter().enumerate() {
                 let open = if index == 0 { '{' } else { ',' };
-                let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+                let value = value
+                    .replace('\\', "\\\\")
+                    .replace('"', "\\\"")
+                    .replace('\n', "\\n");
                 let _ = write!(text, "{open}{label}=\"{value}\"");
             }
             let close = if labels.is_empty() { "" } else { "}" };

@@ -31,7 +31,7 @@ pub(crate) async fn serve<H, F, B>(
     drain: Drain,
     mut stop: oneshot::Receiver<()>,
 ) where
-    H: Fn(Request<Incoming>, &Peer) -> F + Clone + Send + 'static,
+    H: Fn(Request<Incoming>, &Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
@@ -58,7 +58,7 @@ struct Server<H> {
 
 impl<H, F, B> Server<H>
 where
-    H: Fn(Request<Incoming>, &Peer) -> F + Clone + Send + 'static,
+    H: Fn(Request<Incoming>, &Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
@@ -89,13 +89,14 @@ where
     fn spawn(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
         let guard = self.drain.guard();
         let drain = self.drain.clone();
+        let watch = drain.clone();
         let handler = self.handler.clone();
         let http = self.http.clone();
         tokio::spawn(async move {
-            let service = service_fn(|request: Request<Incoming>| {
+            let service = service_fn(move |request: Request<Incoming>| {
                 let version = request.version();
                 let response = handler(request, &peer);
-                let drain = &drain;
+                let drain = drain.clone();
                 async move {
                     let mut response = response.await?;
                     if drain.has_begun() && version < Version::HTTP_2 {
@@ -107,7 +108,7 @@ where
             });
             let connection =
                 pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
-            let ended = drain
+            let ended = watch
                 .watch(connection, |connection| connection.graceful_shutdown())
                 .await;
             if let Err(error) = ended {

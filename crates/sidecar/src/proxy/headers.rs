@@ -2,8 +2,7 @@
 
 use google_id_token::Placement;
 use http::header::{
-    CONNECTION, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
 
@@ -82,9 +81,13 @@ pub(crate) fn forwarded(headers: &mut HeaderMap, peer: Option<&HeaderValue>) {
     headers
         .entry(FORWARDED_PROTO)
         .or_insert(const { HeaderValue::from_static("http") });
-    if let Some(host) = headers.get(HOST).cloned() {
-        headers.entry(FORWARDED_HOST).or_insert(host);
-    }
+}
+
+/// Adds the name under which the caller reached this proxy.
+pub(crate) fn forwarded_host(headers: &mut HeaderMap, host: &HeaderValue) {
+    headers
+        .entry(FORWARDED_HOST)
+        .or_insert_with(|| host.clone());
 }
 
 /// Whether a comma-separated header has this word in it.
@@ -179,8 +182,9 @@ mod tests {
     #[test]
     fn the_chain_of_callers_grows_by_one() {
         let peer = HeaderValue::from_static("127.0.0.1");
-        let mut map = headers(&[("x-forwarded-for", "10.0.0.7"), ("host", "app.local")]);
+        let mut map = headers(&[("x-forwarded-for", "10.0.0.7")]);
         forwarded(&mut map, Some(&peer));
+        forwarded_host(&mut map, &HeaderValue::from_static("app.local"));
         assert_eq!(map["x-forwarded-for"], "10.0.0.7, 127.0.0.1");
         assert_eq!(map["x-forwarded-host"], "app.local");
         assert_eq!(map["x-forwarded-proto"], "http");

@@ -15,8 +15,8 @@ use tower::retry::Policy as _;
 use tower::{BoxError, Layer, Service};
 
 use super::RequestBody;
-use super::policy::Policy;
 use crate::metrics::Metrics;
+use crate::policy::Policy;
 
 /// Sends a request a second time where the first was refused for its token.
 ///
@@ -166,7 +166,9 @@ impl Shared {
         let mut answer = Response::new(());
         *answer.status_mut() = response.status();
         for challenge in response.headers().get_all(WWW_AUTHENTICATE) {
-            answer.headers_mut().append(WWW_AUTHENTICATE, challenge.clone());
+            answer
+                .headers_mut()
+                .append(WWW_AUTHENTICATE, challenge.clone());
         }
         let mut answer = Ok::<_, BoxError>(answer);
         self.judge.clone().retry(&mut request, &mut answer)

@@ -198,7 +198,12 @@ where
                 let failure = Failure::of(error, this.route);
                 let reason = failure.reason();
                 this.route.counters.failed(reason);
-                tracing::warn!(route = this.route.name, reason, ?failure, "answered for the service");
+                tracing::warn!(
+                    route = this.route.name,
+                    reason,
+                    ?failure,
+                    "answered for the service"
+                );
                 failure.answer(*this.grpc)
             }
         };

@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use tower::{BoxError, Layer, Service};
 
 use super::RequestBody;
-use super::headers::{ask_for_upgrade, strip_request, strip_response};
+use super::headers::{ask_for_upgrade, forwarded_host, strip_request, strip_response};
 use super::route::{Route, Upstream};
 use super::tunnel::Tunnels;
 
@@ -66,11 +66,18 @@ where
             Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
             None => host,
         };
+        if let Some(local) = &local {
+            forwarded_host(request.headers_mut(), local);
+        }
         let named;
         let upstream = match &self.route.upstream {
             Some(upstream) => Some(upstream),
             None => {
-                named = local.as_ref().and_then(authority).as_ref().map(Upstream::named);
+                named = local
+                    .as_ref()
+                    .and_then(authority)
+                    .as_ref()
+                    .map(Upstream::named);
                 named.as_ref()
             }
         };

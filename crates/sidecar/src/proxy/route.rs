@@ -132,7 +132,11 @@ impl Upstream {
     /// `Location` as the caller must follow it: back through the proxy.
     ///
     /// `None` where it leads elsewhere, and so stays as it is.
-    pub(crate) fn localize(&self, location: &HeaderValue, local: &HeaderValue) -> Option<HeaderValue> {
+    pub(crate) fn localize(
+        &self,
+        location: &HeaderValue,
+        local: &HeaderValue,
+    ) -> Option<HeaderValue> {
         let location = location.to_str().ok()?;
         let rest = ["https://", "http://"]
             .iter()
@@ -142,7 +146,8 @@ impl Upstream {
         let same = |name: &str| host.eq_ignore_ascii_case(name);
         let bare = self.authority.as_str();
         let bare = bare.strip_suffix(":443").unwrap_or(bare);
-        if !same(bare) && !same(self.authority.as_str()) && host.strip_suffix(":443") != Some(bare) {
+        if !same(bare) && !same(self.authority.as_str()) && host.strip_suffix(":443") != Some(bare)
+        {
             return None;
         }
         let path = path.strip_prefix(&*self.prefix).unwrap_or(path);
