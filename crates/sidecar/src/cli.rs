@@ -28,10 +28,10 @@ pub(crate) enum Command {
     /// Forwards requests to their services, with a token on each.
     Proxy(Proxy),
     /// Hands tokens to an Envoy by its Secret Discovery Service, or by a file.
-    #[cfg(feature = "xsds")]
+    #[cfg(feature = "sds")]
     Sds(Sds),
     /// Answers an Envoy's external authorization with a token for each request.
-    #[cfg(feature = "xext-authz")]
+    #[cfg(feature = "ext-authz")]
     ExtAuthz(ExtAuthz),
 }
 
@@ -159,7 +159,7 @@ pub(crate) struct Proxy {
     pub(crate) idle_timeout: Duration,
 }
 
-#[cfg(feature = "xsds")]
+#[cfg(feature = "sds")]
 #[derive(Args, Debug)]
 pub(crate) struct Sds {
     #[command(flatten)]
@@ -179,7 +179,7 @@ pub(crate) struct Sds {
     pub(crate) write: Option<PathBuf>,
 }
 
-#[cfg(feature = "xext-authz")]
+#[cfg(feature = "ext-authz")]
 #[derive(Args, Debug)]
 pub(crate) struct ExtAuthz {
     #[command(flatten)]
@@ -223,9 +223,9 @@ impl Command {
     pub(crate) fn common(&self) -> &Common {
         match self {
             Self::Proxy(proxy) => &proxy.common,
-            #[cfg(feature = "xsds")]
+            #[cfg(feature = "sds")]
             Self::Sds(sds) => &sds.common,
-            #[cfg(feature = "xext-authz")]
+            #[cfg(feature = "ext-authz")]
             Self::ExtAuthz(authz) => &authz.common,
         }
     }
@@ -246,9 +246,9 @@ impl Command {
                 rules.local_hosts = set(&proxy.local_hosts);
                 rules.routes = map(&proxy.routes);
             }
-            #[cfg(feature = "xsds")]
+            #[cfg(feature = "sds")]
             Self::Sds(sds) => rules.secrets = map(&sds.secrets),
-            #[cfg(feature = "xext-authz")]
+            #[cfg(feature = "ext-authz")]
             Self::ExtAuthz(authz) => rules.pass_others = authz.pass_others,
         }
         rules

@@ -39,6 +39,18 @@ impl Drain {
         self.shared.phase.load(Ordering::Relaxed) == CLOSING
     }
 
+    /// Waits until connections close: what never ends by itself ends then.
+    #[cfg(feature = "sds")]
+    pub(crate) async fn closing(&self) {
+        loop {
+            let closing = self.shared.closing.notified();
+            if self.is_closing() {
+                return;
+            }
+            closing.await;
+        }
+    }
+
     /// Keeps the process alive until it is dropped, or until the deadline.
     pub(crate) fn guard(&self) -> Guard {
         self.shared.busy.fetch_add(1, Ordering::Relaxed);

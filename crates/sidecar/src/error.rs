@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 /// What ends the process, with a message for the person who started it.
 #[derive(Debug)]
-pub struct Error {
+pub(crate) struct Error {
     code: u8,
     message: String,
 }
@@ -38,7 +38,7 @@ impl Error {
     }
 
     /// The process's exit code.
-    pub fn exit_code(&self) -> ExitCode {
+    pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code)
     }
 }

@@ -10,6 +10,8 @@
 //! promises nothing to other programs but its one function.
 
 mod admin;
+#[cfg(feature = "ext-authz")]
+mod authz;
 mod cli;
 mod drain;
 mod env;
@@ -23,6 +25,8 @@ mod policy;
 mod proxy;
 mod rules;
 mod run;
+#[cfg(feature = "sds")]
+mod sds;
 mod serve;
 
 use std::process::ExitCode;

@@ -26,10 +26,14 @@ use tower::util::MapRequestLayer;
 use tower::{Service, ServiceBuilder};
 
 pub(crate) use self::client::{Settings, Upstreams};
+#[cfg(feature = "ext-authz")]
+pub(crate) use self::headers::SERVERLESS;
 use self::headers::forwarded;
 use self::reauthorize::Reauthorize;
+use self::rescue::Rescue;
+pub(crate) use self::rescue::is_grpc;
+#[cfg(feature = "ext-authz")]
 pub(crate) use self::rescue::{RETRY, chain, seconds};
-use self::rescue::{Rescue, is_grpc};
 use self::rewrite::Rewrite;
 use self::route::{Route, Upstream};
 use self::router::Router;

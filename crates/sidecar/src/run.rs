@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use clap::Parser;
+#[cfg(feature = "sds")]
+use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_server::SecretDiscoveryServiceServer;
 use google_id_token::{Audience, Builder, Cache, IdToken};
 use http::{Request, Response};
 use http_body::Body;
@@ -14,8 +16,12 @@ use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tower::BoxError;
+#[cfg(feature = "sds")]
+use tower::Service;
 
 use crate::admin::Admin;
+#[cfg(feature = "ext-authz")]
+use crate::authz::{self, Authz};
 use crate::cli::{Cli, Command, Common};
 use crate::drain::Drain;
 use crate::error::Error;
@@ -26,6 +32,8 @@ use crate::metrics::Metrics;
 use crate::notify::{READY, STOPPING, notify};
 use crate::proxy::{self, Parts, Settings, Upstreams};
 use crate::rules::Rules;
+#[cfg(feature = "sds")]
+use crate::sds::{self, Sds, Secrets};
 use crate::serve::{Peer, serve};
 
 /// See [`crate::main`].
@@ -86,6 +94,35 @@ async fn run(command: &Command) -> Result<(), Error> {
             )?;
             core.keeper.only(&proxy.audiences);
             core.serve(command, proxy.handler, proxy.reload).await
+        }
+        #[cfg(feature = "sds")]
+        Command::Sds(flags) => {
+            let secrets = Secrets::new(&rules, core.keeper.clone(), flags.any_audience)?;
+            core.keeper.only(&secrets.audiences());
+            if let Some(directory) = &flags.write {
+                sds::write(&secrets, directory, &core.metrics)?;
+            }
+            let server = SecretDiscoveryServiceServer::new(Sds {
+                secrets: secrets.clone(),
+                metrics: Arc::clone(&core.metrics),
+                drain: core.drain.clone(),
+            });
+            let handler = move |request: Request<Incoming>, _: &Peer| server.clone().call(request);
+            let reload = move |rules: &Rules| secrets.reload(rules);
+            core.serve(command, handler, reload).await
+        }
+        #[cfg(feature = "ext-authz")]
+        Command::ExtAuthz(flags) => {
+            let authz = Authz::new(
+                &rules,
+                core.tokens.clone(),
+                flags.header.into(),
+                Arc::clone(&core.metrics),
+            )?;
+            core.keeper.only(&authz::audiences(&rules)?);
+            let handler = authz::handler(authz.clone());
+            let reload = move |rules: &Rules| authz.reload(rules);
+            core.serve(command, handler, reload).await
         }
     }
 }

@@ -131,27 +131,49 @@ impl Upstream {
 
     /// `Location` as the caller must follow it: back through the proxy.
     ///
-    /// `None` where it leads elsewhere, and so stays as it is.
+    /// `None` where it leads elsewhere, or is right as it stands.
     pub(crate) fn localize(
         &self,
         location: &HeaderValue,
         local: &HeaderValue,
     ) -> Option<HeaderValue> {
         let location = location.to_str().ok()?;
-        let rest = ["https://", "http://"]
+        let whole = ["https://", "http://"]
             .iter()
-            .find_map(|scheme| location.strip_prefix(scheme))?;
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (host, path) = rest.split_at(end);
-        let same = |name: &str| host.eq_ignore_ascii_case(name);
-        let bare = self.authority.as_str();
-        let bare = bare.strip_suffix(":443").unwrap_or(bare);
-        if !same(bare) && !same(self.authority.as_str()) && host.strip_suffix(":443") != Some(bare)
-        {
-            return None;
+            .find_map(|scheme| location.strip_prefix(scheme));
+        let back = match whole {
+            Some(rest) => {
+                let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+                let (host, path) = rest.split_at(end);
+                if !self.is_host(host) {
+                    return None;
+                }
+                format!("http://{}{}", local.to_str().ok()?, self.own(path))
+            }
+            None if location.starts_with('/') && !location.starts_with("//") => {
+                let own = self.own(location);
+                if own.len() == location.len() {
+                    return None;
+                }
+                // Nothing is left of the service's root but the root.
+                format!("/{}", own.trim_start_matches('/'))
+            }
+            None => return None,
+        };
+        HeaderValue::try_from(back).ok()
+    }
+
+    fn is_host(&self, host: &str) -> bool {
+        let bare = |host: &'_ str| host.strip_suffix(":443").unwrap_or(host).to_owned();
+        bare(host).eq_ignore_ascii_case(&bare(self.authority.as_str()))
+    }
+
+    /// A path at the service without the prefix that the proxy puts before every path.
+    fn own<'a>(&self, path: &'a str) -> &'a str {
+        match path.strip_prefix(&*self.prefix) {
+            Some(own) if own.is_empty() || own.starts_with(['/', '?', '#']) => own,
+            _ => path,
         }
-        let path = path.strip_prefix(&*self.prefix).unwrap_or(path);
-        HeaderValue::try_from(format!("http://{}{path}", local.to_str().ok()?)).ok()
     }
 }
 
