@@ -137,15 +137,15 @@ impl Authz {
 
     /// The headers that the token goes into, and those that only the sidecar may set.
     fn places(&self, authorization: bool) -> (&'static [HeaderName], &'static [HeaderName]) {
-        const FREE: &[HeaderName] = &[AUTHORIZATION];
-        const OURS: &[HeaderName] = &[SERVERLESS];
-        const IAP: &[HeaderName] = &[PROXY_AUTHORIZATION];
-        const BOTH: &[HeaderName] = &[AUTHORIZATION, SERVERLESS];
+        static FREE: [HeaderName; 1] = [AUTHORIZATION];
+        static OURS: [HeaderName; 1] = [SERVERLESS];
+        static IAP: [HeaderName; 1] = [PROXY_AUTHORIZATION];
+        static BOTH: [HeaderName; 2] = [AUTHORIZATION, SERVERLESS];
         match self.placement {
-            Placement::Authorization if !authorization => (FREE, OURS),
-            Placement::Both if !authorization => (BOTH, &[]),
-            Placement::Proxy => (IAP, &[]),
-            _ => (OURS, &[]),
+            Placement::Authorization if !authorization => (&FREE, &OURS),
+            Placement::Both if !authorization => (&BOTH, &[]),
+            Placement::Proxy => (&IAP, &[]),
+            _ => (&OURS, &[]),
         }
     }
 }

@@ -47,7 +47,12 @@ pub(crate) async fn serve<H, F, B>(
         }
     }
     // What the kernel has accepted for us already is ours to answer.
-    while timeout(BACKLOG, server.accept(&listener)).await.is_ok() {}
+    let backlog = async {
+        loop {
+            server.accept(&listener).await;
+        }
+    };
+    let Err(_elapsed) = timeout(BACKLOG, backlog).await;
 }
 
 struct Server<H> {
@@ -133,7 +138,8 @@ fn builder() -> Builder<TokioExecutor> {
     builder
 }
 
-/// Connections that the kernel holds ready are there at once; nobody waits longer for them.
+/// Connections that the kernel holds ready are there at once; those that come later have to find
+/// another place.
 const BACKLOG: Duration = Duration::from_millis(20);
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// How long a caller may take over the head of a request, and how long it may be idle between two.

@@ -2,11 +2,13 @@
 #![allow(
     dead_code,
     unreachable_pub,
+    unused_imports,
     missing_docs,
     reason = "each test binary uses its part"
 )]
 
 pub mod caller;
+pub mod envoy;
 pub mod process;
 pub mod service;
 

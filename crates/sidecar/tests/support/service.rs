@@ -95,6 +95,11 @@ impl Service {
         self.seen.lock().unwrap().clone()
     }
 
+    /// What it was asked, to be taken out.
+    pub fn memory(&self) -> Arc<Mutex<Vec<Seen>>> {
+        Arc::clone(&self.seen)
+    }
+
     pub fn last(&self) -> Seen {
         self.seen().pop().expect("it was asked something")
     }
