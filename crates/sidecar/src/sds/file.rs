@@ -46,7 +46,6 @@ pub(crate) fn write(
 }
 
 async fn keep(name: String, path: PathBuf, mut token: Token, metrics: Arc<Metrics>) {
-    token.mark_changed();
     while token.changed().await.is_ok() {
         let now: Option<IdToken> = token.borrow_and_update().clone();
         match replace(&path, &secret::file(&name, now.as_ref())) {

@@ -117,6 +117,12 @@ impl Sidecar {
         lines.iter().map(|line| format!("{line}\n")).collect()
     }
 
+    /// All that it said, when it has said everything.
+    pub async fn said(&mut self) -> String {
+        while self.lines.changed().await.is_ok() {}
+        self.log()
+    }
+
     /// The URL of a path at the proxy.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
