@@ -150,6 +150,50 @@ async fn sds_killed_leaves_envoy_its_last_token() {
 }
 
 #[tokio::test]
+async fn istios_filter_is_off_until_a_host_switches_it_on() {
+    let (google, service) = (google(HOUR).await, Service::ok().await);
+    let sidecar = Sidecar::start(&google, HELLO_SECRET).await;
+    let patches = envoy::documents("istio/sds.yaml")
+        .into_iter()
+        .find(|document| document["kind"] == "EnvoyFilter")
+        .expect("there is one");
+    let patch = |kind: &str| {
+        let all = patches["spec"]["configPatches"].as_array().unwrap();
+        let patch = all.iter().find(|patch| patch["applyTo"] == kind).unwrap();
+        patch["patch"]["value"].clone()
+    };
+    // What Istio makes of it: the cluster, the filter, and the host that switches it on.
+    let mut bootstrap = envoy::example("sds.yaml");
+    let resources = &mut bootstrap["static_resources"];
+    resources["clusters"][1] = patch("CLUSTER");
+    let http = &mut resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+    http["http_filters"][0] = patch("HTTP_FILTER");
+    let hosts = http["route_config"]["virtual_hosts"]
+        .as_array_mut()
+        .unwrap();
+    let mut other = hosts[0].clone();
+    other["name"] = "other".into();
+    other["domains"] = serde_json::json!(["other.internal"]);
+    hosts.push(other);
+    for (key, value) in patch("VIRTUAL_HOST").as_object().unwrap() {
+        hosts[0][key] = value.clone();
+    }
+    let clusters = [
+        ("hello", service.address),
+        ("id-token-sidecar", address(&sidecar)),
+    ];
+    let envoy = Envoy::start_with(bootstrap, &clusters).await;
+    served(&envoy).await;
+    let token = service.last().header("authorization").unwrap().to_owned();
+    assert!(audience_of(&google, &token, HELLO));
+    let host = [("host", "other.internal")];
+    Caller::new()
+        .send(Method::GET, &envoy.url("/"), &host, "")
+        .await;
+    assert_eq!(service.last().header("authorization"), None);
+}
+
+#[tokio::test]
 async fn ext_authz_puts_on_the_token_of_each_authority_by_grpc_and_by_http() {
     for bootstrap in ["ext-authz.yaml", "ext-authz-http.yaml"] {
         let google = google(HOUR).await;

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -108,6 +109,15 @@ pub fn example(name: &str) -> Value {
     let path = root().join("examples/mesh/envoy").join(name);
     let text = std::fs::read_to_string(&path).expect("the example is there");
     serde_yaml_ng::from_str(&text).expect("the example is YAML")
+}
+
+/// The documents of a manifest in `examples/mesh`.
+pub fn documents(name: &str) -> Vec<Value> {
+    let path = root().join("examples/mesh").join(name);
+    let text = std::fs::read_to_string(&path).expect("the example is there");
+    serde_yaml_ng::Deserializer::from_str(&text)
+        .map(|document| Value::deserialize(document).expect("the example is YAML"))
+        .collect()
 }
 
 /// The workspace's directory.

@@ -45,23 +45,28 @@ impl Sidecar {
         sidecar
     }
 
-    /// Starts it in this environment.
+    /// Starts it in this environment, on free ports where nothing else is said.
     pub fn spawn(env: Vec<(String, String)>, arguments: &[&str]) -> Self {
-        let mut command = Command::new(binary());
-        command
-            .arg(arguments[0])
-            .args(["--admin", "127.0.0.1:0", "--log-format", "json"])
-            .args(&arguments[1..])
+        let common = ["--admin", "127.0.0.1:0", "--log-format", "json"];
+        let mut all = [&arguments[..1], &common, &arguments[1..]].concat();
+        if !arguments.contains(&"--listen") {
+            all.extend(["--listen", "127.0.0.1:0"]);
+        }
+        Self::spawn_as_is(env, &all)
+    }
+
+    /// Starts it with these arguments and no others.
+    pub fn spawn_as_is(env: Vec<(String, String)>, arguments: &[&str]) -> Self {
+        let mut child = Command::new(binary())
+            .args(arguments)
             .env_clear()
             .envs(env)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        if !arguments.contains(&"--listen") {
-            command.args(["--listen", "127.0.0.1:0"]);
-        }
-        let mut child = command.spawn().expect("the binary was built");
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary was built");
         let mut stderr = BufReader::new(child.stderr.take().expect("it is piped")).lines();
         let log = Arc::new(Mutex::new(Vec::new()));
         let writer = Arc::clone(&log);
