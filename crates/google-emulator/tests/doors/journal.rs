@@ -1,6 +1,8 @@
 //! What was asked, without secrets.
 
-use google_emulator::{Credential, Emulator, Endpoint};
+use std::time::Duration;
+
+use google_emulator::{Credential, Emulator, Endpoint, Fault};
 use serde_json::json;
 
 use crate::support::*;
@@ -61,7 +63,7 @@ async fn an_entry_tells_what_was_asked() {
 async fn no_secret_is_in_any_debug_output() {
     let emulator = Emulator::builder()
         .clock(TestClock::default().reader())
-        .metadata_cache(std::time::Duration::from_secs(300))
+        .metadata_cache(Duration::from_secs(300))
         .build();
     let server = emulator.serve().await.expect("ports");
     let client = Client::on_loopback(&emulator).await;
@@ -126,10 +128,7 @@ async fn no_secret_is_in_any_debug_output() {
     client
         .ask(get(&format!("{HELLO}/?access_token=a-secret")))
         .await;
-    emulator.fault(
-        Endpoint::Run,
-        google_emulator::Fault::status(200).body("a-secret"),
-    );
+    emulator.fault(Endpoint::Run, Fault::status(200).body("a-secret"));
 
     let shown = [
         format!("{emulator:?}"),
@@ -207,4 +206,41 @@ async fn the_newest_ten_thousand_are_kept_and_all_are_counted() {
     );
     assert_eq!(entries[0].path, "/computeMetadata/v1/project/50");
     assert!(entries.iter().all(|entry| entry.status == Some(404)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_late_is_written_to_its_own_entry() {
+    let emulator = Emulator::new();
+    let client = Client::in_memory(&emulator);
+    for _ in 0..10_000 {
+        client.ask(metadata("/project/project-id")).await;
+    }
+    let delay = Fault::delay(Duration::from_secs(60)).times(1);
+    emulator.fault(Endpoint::MetadataIdentity, delay);
+    let late = client.clone();
+    let late = tokio::spawn(async move { late.identity("a").await });
+    emulator
+        .journal()
+        .asked(Endpoint::MetadataIdentity, 1)
+        .await;
+    for _ in 0..5 {
+        client.ask(metadata("/no/such/thing")).await;
+    }
+    let entry = || {
+        emulator
+            .journal()
+            .last(Endpoint::MetadataIdentity)
+            .expect("an entry")
+    };
+    assert_eq!(entry().status, None);
+    late.await.expect("no panic");
+    assert_eq!(entry().status, Some(200));
+    let others = emulator.journal().of(Endpoint::MetadataValue);
+    assert!(
+        others
+            .iter()
+            .rev()
+            .take(5)
+            .all(|entry| entry.status == Some(404))
+    );
 }
