@@ -3,6 +3,7 @@
 
 mod access_token;
 mod adc;
+mod base;
 mod builder;
 mod credentials;
 mod endpoint;
