@@ -1,5 +1,4 @@
-//! Google's ways to prove who you are, each as a tower service, chosen by application default
-//! credentials (ADC).
+#![doc = include_str!("../README.md")]
 
 mod access_token;
 mod adc;

@@ -136,7 +136,12 @@ impl Failure {
                 }
                 None => (refusal.kind(), None),
             },
-            Self::Broken { kind, cause, .. } => (kind, cause),
+            Self::Broken { kind, cause, .. } => {
+                if kind == ErrorKind::Unavailable {
+                    message.push_str(". Check the network between this machine and it");
+                }
+                (kind, cause)
+            }
         };
         let mut error = SourceError::new(kind, message);
         // The backoff of the next flight counts from the start of this one, so it may begin at
@@ -152,15 +157,9 @@ impl Failure {
     }
 }
 
-/// The innermost cause says most; hyper's outer ones say "client error (Connect)".
+/// The innermost cause: hyper's outer ones say no more than "client error (Connect)".
 fn describe(error: &(dyn Error + 'static)) -> String {
-    let innermost = causes(error).last().unwrap_or(error).to_string();
-    let outermost = error.to_string();
-    if outermost == innermost {
-        innermost
-    } else {
-        format!("{outermost}: {innermost}")
-    }
+    causes(error).last().unwrap_or(error).to_string()
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
