@@ -135,7 +135,14 @@ impl Builder {
     /// - [`ErrorKind::NotFound`] where there are no credentials, with all the places looked at.
     /// - [`ErrorKind::Config`] where there are, and something is wrong with them or with these
     ///   settings: the message names the file and the field, or the variable.
+    /// - [`ErrorKind::Unavailable`] outside a tokio runtime.
     pub async fn build(self) -> Result<Credentials, SourceError> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(SourceError::new(
+                ErrorKind::Unavailable,
+                "credentials are read inside a tokio runtime, and there is none here",
+            ));
+        }
         if !self.delegates.is_empty() && self.impersonate.is_none() {
             return Err(config(
                 "delegates lead to a service account: name it with `impersonate`",

@@ -192,3 +192,13 @@ async fn no_token_is_fetched_before_one_is_asked_for() {
     }
     assert_eq!(emulator.journal().entries(), []);
 }
+
+#[test]
+fn without_a_runtime_there_is_an_error_and_no_panic() {
+    let mut build = std::pin::pin!(find(Env::empty()));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(Err(error)) = build.as_mut().poll(&mut context) else {
+        panic!("it should fail at once");
+    };
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
