@@ -1,9 +1,10 @@
 //! What is under way and what went wrong: the slow way through a cache, under its lock.
 
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Release;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -230,6 +231,7 @@ where
                 let value = entry.value.clone();
                 self.table
                     .store(Arc::new(table.with(key.clone(), entry, self.capacity)));
+                self.version.fetch_add(1, Release);
                 Ok(value)
             }
             Err(error) => {
