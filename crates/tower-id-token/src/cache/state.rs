@@ -46,7 +46,8 @@ struct Failure {
 
 impl Failure {
     /// When the next attempt may start. Counted from the start of the last one, so that an
-    /// endpoint that hangs is not also waited for.
+    /// endpoint that hangs is not also waited for; but a source that tried more than once in its
+    /// flight has its second of peace all the same.
     fn retry_at(&self, serving: bool) -> Instant {
         let longest = if serving {
             self.backoff
@@ -59,7 +60,7 @@ impl Failure {
             .retry_after()
             .unwrap_or_default()
             .min(LONGEST_RETRY_AFTER);
-        own.max(self.ended + asked)
+        own.max(self.ended + asked.max(SPACING))
     }
 }
 
