@@ -159,5 +159,5 @@ const SERVERLESS: HeaderName = HeaderName::from_static("x-serverless-authorizati
 
 const SIGNATURE_REMOVED: &str = "SIGNATURE_REMOVED_BY_GOOGLE";
 
-const CHALLENGE: &str =
+pub(crate) const CHALLENGE: &str =
     r#"Bearer error="invalid_token" error_description="The access token could not be verified""#;

@@ -1,7 +1,7 @@
 //! The emulator: a tower service that answers for all of Google's hosts at once.
 
 use std::{
-    future::{Future, pending},
+    future::Future,
     io,
     pin::Pin,
     sync::{Arc, PoisonError, atomic::Ordering},
@@ -9,24 +9,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, request::Parts};
-use http_body_util::{BodyExt, Limited};
+use http::{Request, Response};
 use serde::Serialize;
 use serde_json::Value;
 use tower::Service;
 
 use crate::{
-    answer::{self, Answer},
-    asked::{self, Asked},
     body::Body,
     builder::Builder,
     claims::{Claims, Rejection},
     credential::{Credential, Endpoints},
-    door::{self, Door},
-    endpoint::{Endpoint, Host},
-    entry::Entry,
-    fault::{Fault, Kind, Mint},
-    faults,
+    endpoint::Endpoint,
+    fault::Fault,
     grant::Grant,
     journal::Journal,
     jws,
@@ -162,110 +156,6 @@ impl Emulator {
     pub fn credentials(&self, credential: &Credential) -> Value {
         credential.file(&self.world, &Endpoints::google())
     }
-
-    pub(crate) async fn in_memory(&self, request: Request<Body>) -> io::Result<Answer> {
-        let host = request
-            .uri()
-            .host()
-            .map(str::to_ascii_lowercase)
-            .or_else(|| {
-                let header = request.headers().get(http::header::HOST)?.to_str().ok()?;
-                let name = header.parse::<http::uri::Authority>().ok()?;
-                Some(name.host().to_ascii_lowercase())
-            });
-        let host = host.unwrap_or_default();
-        if let Some(service) = self.world.services.iter().find(|run| run.answers_to(&host)) {
-            let door = Door {
-                service: service.clone(),
-                here: None,
-            };
-            return self.at_run(&door, request).await;
-        }
-        match Host::named(&host) {
-            Some(host) => self.at_google(host, request).await,
-            None if host.ends_with(".run.app") => {
-                Ok(answer::html(404, "<title>Error 404 (Not Found)!!1</title>"))
-            }
-            None => Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("no such host in the emulated world: {host}"),
-            )),
-        }
-    }
-
-    /// Answers for Google's APIs.
-    pub(crate) async fn at_google(&self, host: Host, request: Request<Body>) -> io::Result<Answer> {
-        let (parts, body) = request.into_parts();
-        let endpoint = Endpoint::at(host, &parts.method, parts.uri.path());
-        let Ok(body) = Limited::new(body, LARGEST_REQUEST).collect().await else {
-            return Ok(answer::text(413, "Request Entity Too Large"));
-        };
-        let body: Bytes = body.to_bytes();
-        let entry = Entry::new(endpoint, &asked::host(&parts), &parts);
-        let asked = Asked::new(parts, &body);
-        let entry = match &asked.fields {
-            Some(fields) => entry.with_fields(fields),
-            None => entry,
-        };
-        let number = self.world.journal.write(entry);
-        self.with_fault(endpoint, number, async |mint| {
-            let (answer, caller) = self.world.api(endpoint, &asked, mint);
-            self.world
-                .journal
-                .amend(number, |entry| entry.caller = caller);
-            answer
-        })
-        .await
-    }
-
-    /// Answers for a Cloud Run service.
-    pub(crate) async fn at_run(&self, door: &Door, request: Request<Body>) -> io::Result<Answer> {
-        let (parts, body) = request.into_parts();
-        let number = self.world.journal.write(run_entry(door, &parts));
-        let request = Request::from_parts(parts, body);
-        let journal = &self.world.journal;
-        self.with_fault(Endpoint::Run, number, async |_| {
-            let caller = |who| journal.amend(number, |entry| entry.caller = Some(who));
-            door.answer(&self.world, request, caller).await
-        })
-        .await
-    }
-
-    /// Answers as usual, or as the fault that is due wants it.
-    async fn with_fault(
-        &self,
-        endpoint: Endpoint,
-        number: u64,
-        usual: impl AsyncFnOnce(Option<&Mint>) -> Answer,
-    ) -> io::Result<Answer> {
-        let Some(fault) = self.world.faults.next(endpoint) else {
-            let answer = usual(None).await;
-            let status = Some(answer.status().as_u16());
-            self.world
-                .journal
-                .amend(number, |entry| entry.status = status);
-            return Ok(answer);
-        };
-        self.world.journal.amend(number, |entry| entry.fault = true);
-        if let Some(delay) = fault.delay {
-            tokio::time::sleep(delay).await;
-        }
-        let answer = match &fault.kind {
-            Kind::Hang => pending().await,
-            Kind::Reset => return Err(io::ErrorKind::ConnectionReset.into()),
-            Kind::Close => return Err(io::ErrorKind::ConnectionAborted.into()),
-            Kind::Mint(mint) => usual(Some(mint)).await,
-            kind => match faults::own_answer(endpoint, kind) {
-                Some(answer) => answer,
-                None => faults::spoil(kind, usual(None).await).await,
-            },
-        };
-        let status = Some(answer.status().as_u16());
-        self.world
-            .journal
-            .amend(number, |entry| entry.status = status);
-        Ok(answer)
-    }
 }
 
 impl Default for Emulator {
@@ -295,41 +185,6 @@ where
     }
 }
 
-impl World {
-    /// Answers for one of Google's endpoints, and says who asked where that is known.
-    fn api(
-        &self,
-        endpoint: Endpoint,
-        asked: &Asked,
-        mint: Option<&Mint>,
-    ) -> (Answer, Option<String>) {
-        match endpoint {
-            Endpoint::Token => self.token(asked, mint),
-            Endpoint::GenerateIdToken | Endpoint::GenerateAccessToken | Endpoint::SignJwt => {
-                self.iam(endpoint, asked, mint)
-            }
-            Endpoint::Certs => (self.certs(asked), None),
-            _ if endpoint.is_metadata() => (self.metadata(asked, mint), None),
-            _ => (
-                answer::html(404, "<title>Error 404 (Not Found)!!1</title>"),
-                None,
-            ),
-        }
-    }
-}
-
-fn run_entry(door: &Door, parts: &Parts) -> Entry {
-    let mut entry = Entry::new(Endpoint::Run, &asked::host(parts), parts);
-    entry.service = Some(door.service.name().to_owned());
-    let header = parts.headers.get(door::deciding_header(&parts.headers));
-    entry.claims = header
-        .and_then(|value| asked::bearer(value.to_str().ok()?))
-        .and_then(jws::unchecked_claims);
-    entry
-}
-
 fn to_json(value: impl Serialize) -> Value {
     serde_json::to_value(value).expect("what is to be signed is JSON")
 }
-
-const LARGEST_REQUEST: usize = 1024 * 1024;

@@ -57,6 +57,7 @@ impl Endpoint {
 
     /// The endpoint of Google's APIs at `path`, among those that `host` serves.
     pub(crate) fn at(host: Host, method: &Method, path: &str) -> Self {
+        let path = &*percent_encoding::percent_decode_str(path).decode_utf8_lossy();
         let endpoint = Self::by_path(path);
         let home = match endpoint {
             Self::Token if path != TOKEN_PATH => Host::Apis,

@@ -1,10 +1,12 @@
 //! What goes wrong on purpose: one fault, and how often.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::Value;
+
+use crate::door::CHALLENGE;
 
 /// Something that goes wrong at an endpoint, at the next requests or until it is cleared.
 ///
@@ -23,7 +25,7 @@ pub struct Fault {
     remaining: Option<u64>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Kind {
     /// Nothing but the delay.
     Late,
@@ -84,6 +86,11 @@ impl Fault {
             .body("<!doctype html><title>Welcome</title><p>Please log in to this network.")
             .header("content-type", "text/html")
             .header("server", "portal")
+    }
+
+    /// Answers 401 with the challenge that Cloud Run gives to tokens it does not accept.
+    pub fn invalid_token() -> Self {
+        Self::status(401).header("www-authenticate", CHALLENGE)
     }
 
     /// Answers as usual, but this much later.
@@ -188,6 +195,23 @@ impl Fault {
                 true
             }
             None => true,
+        }
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // A test's made-up answer may well have a token in it.
+            Self::Answer { status, .. } => write!(f, "Answer({status})"),
+            Self::Late => f.write_str("Late"),
+            Self::Hang => f.write_str("Hang"),
+            Self::Reset => f.write_str("Reset"),
+            Self::Close => f.write_str("Close"),
+            Self::Half => f.write_str("Half"),
+            Self::Endless => f.write_str("Endless"),
+            Self::Header(name, _) => write!(f, "Header({name})"),
+            Self::Mint(mint) => write!(f, "Mint({mint:?})"),
         }
     }
 }

@@ -69,9 +69,13 @@ impl Listener {
         self.address
     }
 
-    /// Stops accepting, and waits for the requests under way.
-    pub(crate) async fn shutdown(mut self) {
+    /// Accepts no more.
+    pub(crate) fn stop(&self) {
         self.stop.send_replace(true);
+    }
+
+    /// Waits for the requests under way.
+    pub(crate) async fn finish(mut self) {
         // The task cannot be cancelled but by dropping self; a panic in it is none of ours.
         let _ = (&mut self.task).await;
     }

@@ -177,9 +177,11 @@ impl Server {
 
     /// Stops listening, lets the requests under way finish, and comes back when they have.
     pub async fn shutdown(self) {
-        self.google.shutdown().await;
-        for (_, listener) in self.services {
-            listener.shutdown().await;
+        let services = self.services.into_iter().map(|(_, listener)| listener);
+        let listeners: Vec<Listener> = services.chain([self.google]).collect();
+        listeners.iter().for_each(Listener::stop);
+        for listener in listeners {
+            listener.finish().await;
         }
     }
 }

@@ -6,15 +6,13 @@ use std::sync::Arc;
 
 use gcp_auth::TokenProvider;
 use tower::Layer;
-use tower_id_token::{Cache, CacheBuilder, ErrorKind, Source, SourceError};
+use tower_id_token::{CacheBuilder, ErrorKind, SourceError};
 
 use crate::adc::{self, Found, Proof};
+use crate::base::Base;
 use crate::file::CredentialFile;
 use crate::source::{IMPERSONATE, Provider, Target, iam_credentials};
-use crate::{
-    AccessToken, Credentials, Env, HttpClient, ImpersonateLayer, Kind, Metadata, Scopes,
-    ServiceAccount, User,
-};
+use crate::{Credentials, Env, HttpClient, ImpersonateLayer, Kind};
 
 /// Where credentials come from, and what is done with them.
 ///
@@ -137,7 +135,14 @@ impl Builder {
     /// - [`ErrorKind::NotFound`] where there are no credentials, with all the places looked at.
     /// - [`ErrorKind::Config`] where there are, and something is wrong with them or with these
     ///   settings: the message names the file and the field, or the variable.
+    /// - [`ErrorKind::Unavailable`] outside a tokio runtime.
     pub async fn build(self) -> Result<Credentials, SourceError> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(SourceError::new(
+                ErrorKind::Unavailable,
+                "credentials are read inside a tokio runtime, and there is none here",
+            ));
+        }
         if !self.delegates.is_empty() && self.impersonate.is_none() {
             return Err(config(
                 "delegates lead to a service account: name it with `impersonate`",
@@ -183,14 +188,7 @@ impl Builder {
             Proof::File(CredentialFile::Impersonated(file)) => (file.source, Some(file.target)),
             Proof::File(file) => (file, None),
         };
-        let http = self.http.clone();
-        let base = match file {
-            CredentialFile::ServiceAccount(file) => {
-                Base::ServiceAccount(ServiceAccount::new(http, file))
-            }
-            CredentialFile::User(file) => Base::User(User::new(http, file)),
-            CredentialFile::Impersonated(_) => unreachable!("chains are flattened when read"),
-        };
+        let base = Base::of(file, self.http.clone());
         Ok((base, origin, target))
     }
 
@@ -217,21 +215,11 @@ impl Builder {
     }
 
     fn impersonated(self, base: Base, found: String, target: Target) -> Credentials {
-        let member = base.principal().map(|principal| match &base {
-            Base::User(_) => format!("user:{principal}"),
-            _ => format!("serviceAccount:{principal}"),
-        });
         let principal = target.principal().to_owned();
-        let layer = ImpersonateLayer::to(self.http.clone(), target).called_by(member);
+        let layer = ImpersonateLayer::to(self.http, target).called_by(base.member());
         // One access token below serves all audiences above.
-        let id_tokens = match base {
-            Base::Metadata(source) => self.cache.clone().build(layer.layer(self.access(source))),
-            Base::ServiceAccount(source) => {
-                self.cache.clone().build(layer.layer(self.access(source)))
-            }
-            Base::User(source) => self.cache.clone().build(layer.layer(self.access(source))),
-            Base::Provider(source) => self.cache.clone().build(layer.layer(self.access(source))),
-        };
+        let access = base.access_tokens(self.cache.clone());
+        let id_tokens = self.cache.build(layer.layer(access));
         Credentials {
             id_tokens,
             access_tokens: None,
@@ -242,23 +230,16 @@ impl Builder {
     }
 
     fn plain(self, base: Base, found: String) -> Result<Credentials, SourceError> {
+        let access_tokens = base.access_tokens(self.cache.clone());
         let principal = base.principal().map(str::to_owned);
-        let cache = self.cache.clone();
-        let (kind, id_tokens, access_tokens) = match base {
-            Base::Metadata(source) => {
-                let access = self.access(source.clone());
-                (Kind::Metadata, cache.build(source), access)
-            }
-            Base::ServiceAccount(source) => {
-                let access = self.access(source.clone());
-                (Kind::ServiceAccount, cache.build(source), access)
-            }
+        let (kind, id_tokens) = match base {
+            Base::Metadata(source) => (Kind::Metadata, self.cache.build(source)),
+            Base::ServiceAccount(source) => (Kind::ServiceAccount, self.cache.build(source)),
             Base::User(source) if self.cloud_run_user => {
-                let access = self.access(source.clone());
                 let source = source
                     .for_cloud_run()
                     .map_err(|error| config(format!("{found}: {error}")))?;
-                (Kind::User, cache.build(source), access)
+                (Kind::User, self.cache.build(source))
             }
             Base::User(_) => {
                 return Err(config(format!(
@@ -280,31 +261,6 @@ impl Builder {
             found,
             principal,
         })
-    }
-
-    fn access(
-        &self,
-        source: impl Source<Scopes, Value = AccessToken>,
-    ) -> Cache<Scopes, AccessToken> {
-        self.cache.clone().build(source)
-    }
-}
-
-/// Credentials that stand on their own.
-enum Base {
-    Metadata(Metadata),
-    ServiceAccount(ServiceAccount),
-    User(User),
-    Provider(Provider),
-}
-
-impl Base {
-    fn principal(&self) -> Option<&str> {
-        match self {
-            Self::ServiceAccount(account) => Some(account.principal()),
-            Self::User(user) => user.principal(),
-            Self::Metadata(_) | Self::Provider(_) => None,
-        }
     }
 }
 

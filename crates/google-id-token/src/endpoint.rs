@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ::http::Uri;
+use ::http::uri::Authority;
 use tower_id_token::{ErrorKind, SourceError, is_loopback};
 
 /// An address that was checked when it was read.
@@ -19,6 +20,9 @@ impl Endpoint {
         };
         if authority.as_str().contains('@') {
             return Err(refuse("the URL has a user name or password in it"));
+        }
+        if !has_sound_port(authority) {
+            return Err(refuse("the URL's port is no number"));
         }
         match scheme {
             "https" => Ok(Self(uri)),
@@ -53,6 +57,11 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
+}
+
+/// Whether the port, if there is one, is one. `http` itself does not look at it.
+pub(crate) fn has_sound_port(authority: &Authority) -> bool {
+    authority.port_u16().is_some() || authority.as_str() == authority.host()
 }
 
 /// A URL as it may stand in a message: without the query, which may hold anything.

@@ -1,8 +1,8 @@
-//! Google's ways to prove who you are, each as a tower service, chosen by application default
-//! credentials (ADC).
+#![doc = include_str!("../README.md")]
 
 mod access_token;
 mod adc;
+mod base;
 mod builder;
 mod credentials;
 mod endpoint;
@@ -13,11 +13,7 @@ mod jwt;
 mod source;
 
 #[doc(inline)]
-pub use tower_id_token::{
-    AddIdToken, AddIdTokenLayer, Audience, AudiencePolicy, AudienceRef, ByHost, Cache,
-    CacheBuilder, Clock, Decision, ErrorKind, Expires, IdToken, Key, Lookup, PerOrigin, Placement,
-    RefreshOnUnauthorized, RequestAudience, ResponseFuture, Source, SourceError, Wait, is_loopback,
-};
+pub use tower_id_token::*;
 
 pub use self::access_token::{AccessToken, Scopes};
 pub use self::builder::Builder;

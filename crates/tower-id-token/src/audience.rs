@@ -5,9 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use hashbrown::Equivalent;
 use http::Uri;
-use http::uri::Scheme;
 use rustc_hash::FxHasher;
 
 use crate::policy::is_below;
@@ -22,6 +20,9 @@ use crate::{ErrorKind, SourceError};
 pub struct Audience {
     text: Arc<str>,
     hash: u64,
+    /// Where the authority begins, if every URL with that scheme and authority has this audience,
+    /// whatever its path; else none.
+    origin: usize,
 }
 
 impl Audience {
@@ -56,13 +57,12 @@ impl Audience {
         &self.text
     }
 
-    fn new(text: Arc<str>) -> Self {
-        let (host, segment) = match split_scheme(&text) {
-            Some((_, rest)) => rest.split_once('/').unwrap_or((rest, "")),
-            None => (&*text, ""),
-        };
+    fn new(text: Arc<str>, plain: bool) -> Self {
+        let (scheme, rest) = split_scheme(&text).unwrap_or(("", &text));
+        let (host, segment) = rest.split_once('/').unwrap_or((rest, ""));
         Self {
             hash: hash(host, segment),
+            origin: if plain { scheme.len() } else { 0 },
             text,
         }
     }
@@ -90,7 +90,11 @@ impl FromStr for Audience {
                 format!("an audience has no white space or control characters: {text:?}"),
             ));
         }
-        Ok(Self::new(text.into()))
+        // Cloud Functions have paths in their audiences.
+        let plain = text.parse().is_ok_and(|uri| {
+            Self::of(&uri).is_some_and(|audience| audience.origin > 0 && *audience.text == *text)
+        });
+        Ok(Self::new(text.into(), plain))
     }
 }
 
@@ -131,17 +135,25 @@ impl fmt::Debug for Audience {
 ///
 /// A policy answers with it, so that a request whose token is cached builds no string.
 #[derive(Clone, Debug)]
-pub struct AudienceRef<'a>(Repr<'a>);
+pub struct AudienceRef<'a> {
+    repr: Repr<'a>,
+    hash: u64,
+}
 
 #[derive(Clone, Debug)]
 enum Repr<'a> {
     Owned(Audience),
     Borrowed(&'a Audience),
+    /// What a URL would have for its audience, not derived yet.
+    Of {
+        scheme: &'static str,
+        authority: &'a str,
+        uri: &'a Uri,
+    },
     Derived {
         scheme: &'static str,
         host: &'a str,
         segment: &'a str,
-        hash: u64,
     },
 }
 
@@ -149,12 +161,35 @@ impl<'a> AudienceRef<'a> {
     /// What [`Audience::of`] would derive from this URL.
     #[inline]
     pub fn of(uri: &'a Uri) -> Option<Self> {
-        let scheme = match uri.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTPS => HTTPS,
-            Some(scheme) if *scheme == Scheme::HTTP => HTTP,
+        let scheme = match uri.scheme_str()? {
+            "https" => HTTPS,
+            "http" => HTTP,
             _ => return None,
         };
-        let mut host = origin_host(uri.authority()?.as_str(), scheme);
+        let authority = uri.authority()?.as_str();
+        Some(Self {
+            repr: Repr::Of {
+                scheme,
+                authority,
+                uri,
+            },
+            hash: hash(authority, ""),
+        })
+    }
+
+    /// The same, with what a URL needs no more than once in a while looked at: its user, port,
+    /// tag and path.
+    #[cold]
+    pub(crate) fn derived(&self) -> Self {
+        let Repr::Of {
+            scheme,
+            authority,
+            uri,
+        } = self.repr
+        else {
+            return self.clone();
+        };
+        let mut host = origin_host(authority, scheme);
         let mut segment = "";
         if is_below(host, "run.app") {
             // Only the first label can hold a tag.
@@ -166,24 +201,30 @@ impl<'a> AudienceRef<'a> {
         } else if is_below(host, "cloudfunctions.net") {
             segment = uri.path().split('/').nth(1).unwrap_or_default();
         }
-        Some(Self(Repr::Derived {
-            scheme,
-            host,
-            segment,
+        let derived = Self {
+            repr: Repr::Derived {
+                scheme,
+                host,
+                segment,
+            },
             hash: hash(host, segment),
-        }))
+        };
+        if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return derived.to_audience().into();
+        }
+        derived
     }
 
     /// The audience itself; builds the string where it is derived.
     pub fn to_audience(&self) -> Audience {
-        match &self.0 {
+        match &self.repr {
             Repr::Owned(audience) => audience.clone(),
             Repr::Borrowed(audience) => (*audience).clone(),
+            Repr::Of { .. } => self.derived().to_audience(),
             Repr::Derived {
                 scheme,
                 host,
                 segment,
-                ..
             } => {
                 let mut text = String::with_capacity(scheme.len() + host.len() + 1 + segment.len());
                 text.push_str(scheme);
@@ -194,7 +235,7 @@ impl<'a> AudienceRef<'a> {
                     text.push('/');
                     text.push_str(segment);
                 }
-                Audience::new(text.into())
+                Audience::new(text.into(), !is_below(host, "cloudfunctions.net"))
             }
         }
     }
@@ -202,38 +243,56 @@ impl<'a> AudienceRef<'a> {
 
 impl From<Audience> for AudienceRef<'_> {
     fn from(audience: Audience) -> Self {
-        Self(Repr::Owned(audience))
+        Self {
+            hash: audience.hash,
+            repr: Repr::Owned(audience),
+        }
     }
 }
 
 impl<'a> From<&'a Audience> for AudienceRef<'a> {
     fn from(audience: &'a Audience) -> Self {
-        Self(Repr::Borrowed(audience))
+        Self {
+            hash: audience.hash,
+            repr: Repr::Borrowed(audience),
+        }
     }
 }
 
 impl Hash for AudienceRef<'_> {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(match &self.0 {
-            Repr::Owned(audience) => audience.hash,
-            Repr::Borrowed(audience) => audience.hash,
-            Repr::Derived { hash, .. } => *hash,
-        });
+        state.write_u64(self.hash);
     }
 }
 
-impl Equivalent<Audience> for AudienceRef<'_> {
+impl AudienceRef<'_> {
+    /// Whether this is that audience.
     #[inline]
-    fn equivalent(&self, key: &Audience) -> bool {
-        match &self.0 {
+    pub(crate) fn is(&self, key: &Audience) -> bool {
+        match &self.repr {
+            Repr::Of {
+                scheme, authority, ..
+            } => {
+                // The two schemes differ in their lengths.
+                key.origin == scheme.len()
+                    && key.text.as_bytes().get(key.origin..) == Some(authority.as_bytes())
+            }
+            Repr::Borrowed(audience) if Arc::ptr_eq(&audience.text, &key.text) => true,
+            _ => self.is_otherwise(key),
+        }
+    }
+
+    #[cold]
+    fn is_otherwise(&self, key: &Audience) -> bool {
+        match &self.repr {
             Repr::Owned(audience) => audience == key,
-            Repr::Borrowed(audience) => Arc::ptr_eq(&audience.text, &key.text) || *audience == key,
+            Repr::Borrowed(audience) => *audience == key,
+            Repr::Of { .. } => false,
             Repr::Derived {
                 scheme,
                 host,
                 segment,
-                ..
             } => {
                 let Some(rest) = key.text.strip_prefix(scheme) else {
                     return false;
@@ -264,7 +323,7 @@ pub(crate) fn origin_host<'a>(authority: &'a str, scheme: &str) -> &'a str {
 }
 
 #[inline]
-fn hash(host: &str, segment: &str) -> u64 {
+pub(crate) fn hash(host: &str, segment: &str) -> u64 {
     let mut hasher = FxHasher::default();
     hasher.write(host.as_bytes());
     if !segment.is_empty() {
@@ -281,3 +340,37 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
 
 pub(crate) const HTTPS: &str = "https://";
 pub(crate) const HTTP: &str = "http://";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_finds_the_audience_that_it_has_and_no_other() {
+        let texts = [
+            "https://a.run.app",
+            "http://a.run.app",
+            "https://t---a.run.app",
+            "https://A.run.app",
+            "https://u@a.run.app",
+            "https://a.run.app:443",
+            "https://a.run.app:8443",
+            "https://a.run.app/path",
+            "https://f.cloudfunctions.net",
+            "https://f.cloudfunctions.net/hello",
+            "https://f.cloudfunctions.net/hello/x",
+            "https://[::1]:8080",
+        ];
+        for url in texts {
+            let uri: Uri = url.parse().unwrap();
+            let url = AudienceRef::of(&uri).unwrap();
+            for text in texts {
+                let key: Audience = text.parse().unwrap();
+                let same = Audience::of(&uri).unwrap() == key;
+                let found = url.is(&key) || url.derived().is(&key);
+                assert_eq!(found, same, "{uri} and {key}");
+                assert!(!url.is(&key) || url.hash == key.hash);
+            }
+        }
+    }
+}

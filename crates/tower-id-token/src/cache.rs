@@ -4,23 +4,25 @@ mod flight;
 mod lookup;
 mod observe;
 mod pace;
+mod reader;
 mod state;
 mod table;
 
 use std::fmt;
 use std::hash::Hash;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hashbrown::Equivalent;
 use tower::util::BoxCloneService;
 use tower::{Service, ServiceExt};
 
 pub use self::lookup::{Lookup, Wait};
 use self::observe::Observers;
 use self::pace::Pace;
+pub(crate) use self::reader::Reader;
 use self::state::State;
 use self::table::Table;
 use crate::audience::AudienceRef;
@@ -50,17 +52,28 @@ pub trait Key: Hash + Eq + Clone + fmt::Debug + Send + Sync + 'static {}
 impl<K: Hash + Eq + Clone + fmt::Debug + Send + Sync + 'static> Key for K {}
 
 /// Something that finds a key in the table, and can make one where it does not.
-pub(crate) trait AsKey<K>: Hash + Equivalent<K> {
+pub(crate) trait AsKey<K>: Hash {
+    fn is(&self, key: &K) -> bool;
     fn to_key(&self) -> K;
 }
 
 impl<K: Key> AsKey<K> for K {
+    #[inline]
+    fn is(&self, key: &K) -> bool {
+        self == key
+    }
+
     fn to_key(&self) -> K {
         self.clone()
     }
 }
 
 impl AsKey<Audience> for AudienceRef<'_> {
+    #[inline]
+    fn is(&self, key: &Audience) -> bool {
+        self.is(key)
+    }
+
     fn to_key(&self) -> Audience {
         self.to_audience()
     }
@@ -68,6 +81,8 @@ impl AsKey<Audience> for AudienceRef<'_> {
 
 pub(crate) struct Shared<K, V> {
     table: ArcSwap<Table<K, V>>,
+    /// Counts the tables that have been stored.
+    version: AtomicU64,
     state: Mutex<State<K, V>>,
     source: Mutex<BoxCloneService<K, V, SourceError>>,
     pace: Pace,
@@ -217,6 +232,7 @@ impl CacheBuilder {
         Cache {
             shared: Arc::new(Shared {
                 table: ArcSwap::from_pointee(Table::default()),
+                version: AtomicU64::new(0),
                 state: Mutex::new(State::default()),
                 source: Mutex::new(BoxCloneService::new(source)),
                 pace: Pace::new(self.ahead),

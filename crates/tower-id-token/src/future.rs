@@ -82,6 +82,27 @@ where
             state: State::Wait { miss },
         }
     }
+
+    /// Until the inner service has been called.
+    #[cold]
+    fn poll_token(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SourceError>> {
+        let mut state = self.project().state;
+        let response = match state.as_mut().project() {
+            StateProj::Inner { .. } => return Poll::Ready(Ok(())),
+            StateProj::Wait { miss } => {
+                let token = ready!(Pin::new(&mut miss.wait).poll(cx))?;
+                let mut request = miss.request.take().expect("polled after it was ready");
+                miss.placement
+                    .place(request.headers_mut(), token.into_header());
+                miss.service.call(request)
+            }
+            StateProj::Failed { error } => {
+                return Poll::Ready(Err(error.take().expect("polled after it was ready")));
+            }
+        };
+        state.set(State::Inner { response });
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl<S, B> Future for ResponseFuture<S, B>
@@ -91,22 +112,13 @@ where
 {
     type Output = Result<S::Response, BoxError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            match state.as_mut().project() {
+            match self.as_mut().project().state.project() {
                 StateProj::Inner { response } => return response.poll(cx).map_err(Into::into),
-                StateProj::Wait { miss } => {
-                    let token = ready!(Pin::new(&mut miss.wait).poll(cx))?;
-                    let mut request = miss.request.take().expect("polled after it was ready");
-                    miss.placement
-                        .place(request.headers_mut(), token.into_header());
-                    let response = miss.service.call(request);
-                    state.set(State::Inner { response });
-                }
-                StateProj::Failed { error } => {
-                    let error = error.take().expect("polled after it was ready");
-                    return Poll::Ready(Err(error.into()));
+                StateProj::Wait { .. } | StateProj::Failed { .. } => {
+                    ready!(self.as_mut().poll_token(cx))?;
                 }
             }
         }

@@ -58,6 +58,7 @@ mod future;
 mod layer;
 mod placement;
 mod policy;
+mod probed;
 mod retry;
 mod service;
 mod source;

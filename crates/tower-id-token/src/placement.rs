@@ -1,6 +1,6 @@
 //! Which header the token goes into.
 
-use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
+use http::header::{AUTHORIZATION, Entry, PROXY_AUTHORIZATION};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Where the layer puts the token.
@@ -25,7 +25,7 @@ pub enum Placement {
 
 impl Placement {
     /// Whether the request brings a token of its own in the place that ours would go to.
-    #[inline]
+    #[cold]
     pub(crate) fn is_taken(self, headers: &HeaderMap) -> bool {
         match self {
             Self::Authorization => {
@@ -36,27 +36,42 @@ impl Placement {
         }
     }
 
+    /// Sets the header, unless the request brings its own.
     #[inline]
     pub(crate) fn place(self, headers: &mut HeaderMap, value: HeaderValue) {
+        // To insert is the fast way, and drops what was there: all but the first of many.
+        if self != Self::Authorization || headers.len() > headers.keys_len() {
+            return self.place_gently(headers, value);
+        }
+        if let Some(theirs) = headers.insert(AUTHORIZATION, value)
+            && let Some(ours) = headers.insert(AUTHORIZATION, theirs)
+        {
+            self.place_gently(headers, ours);
+        }
+    }
+
+    #[cold]
+    fn place_gently(self, headers: &mut HeaderMap, value: HeaderValue) {
         match self {
-            Self::Authorization => {
-                if headers.contains_key(AUTHORIZATION) {
-                    headers.insert(SERVERLESS, value);
-                } else {
-                    headers.insert(AUTHORIZATION, value);
+            Self::Authorization => match headers.entry(AUTHORIZATION) {
+                Entry::Vacant(free) => {
+                    free.insert(value);
                 }
-            }
+                Entry::Occupied(_) => {
+                    headers.entry(SERVERLESS).or_insert(value);
+                }
+            },
             Self::Serverless => {
-                headers.insert(SERVERLESS, value);
+                headers.entry(SERVERLESS).or_insert(value);
             }
             Self::Proxy => {
-                headers.insert(PROXY_AUTHORIZATION, value);
+                headers.entry(PROXY_AUTHORIZATION).or_insert(value);
             }
             Self::Both => {
-                headers
-                    .entry(AUTHORIZATION)
-                    .or_insert_with(|| value.clone());
-                headers.insert(SERVERLESS, value);
+                if let Entry::Vacant(free) = headers.entry(SERVERLESS) {
+                    free.insert(value.clone());
+                    headers.entry(AUTHORIZATION).or_insert(value);
+                }
             }
         }
     }

@@ -3,11 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use http::Uri;
-use rustc_hash::FxBuildHasher;
 
-use crate::audience::{HTTP, HTTPS, origin_host};
+use crate::audience::{HTTP, HTTPS, hash, origin_host};
+use crate::probed::Probed;
 use crate::{Audience, AudienceRef};
 
 /// Decides, from a request's URL, whether a token goes with it and whom the token is for.
@@ -58,7 +57,7 @@ where
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct ByHost {
-    hosts: Arc<HashMap<Box<str>, Audience, FxBuildHasher>>,
+    hosts: Arc<Probed<Box<str>, Audience>>,
     others: Others,
 }
 
@@ -72,7 +71,7 @@ impl ByHost {
     #[must_use]
     pub fn host(mut self, host: &str, audience: Audience) -> Self {
         let host = origin_host(host, HTTPS).to_ascii_lowercase();
-        Arc::make_mut(&mut self.hosts).insert(host.into(), audience);
+        Arc::make_mut(&mut self.hosts).insert(hash(&host, ""), host.into(), audience);
         self
     }
 
@@ -83,17 +82,35 @@ impl ByHost {
         self
     }
 
+    #[inline]
+    fn named(&self, host: &str) -> Option<&Audience> {
+        self.hosts.find(hash(host, ""), |name| **name == *host)
+    }
+
+    #[inline]
     fn find(&self, uri: &Uri) -> Option<&Audience> {
+        // Most hosts stand in the URL as they stand here.
+        let authority = uri.authority()?.as_str();
+        if uri.scheme_str() == Some("https")
+            && let Some(audience) = self.named(authority)
+        {
+            return Some(audience);
+        }
+        self.find_normal(uri)
+    }
+
+    #[cold]
+    fn find_normal(&self, uri: &Uri) -> Option<&Audience> {
         let scheme = if uri.scheme_str() == Some("http") {
             HTTP
         } else {
             HTTPS
         };
         let host = origin_host(uri.authority()?.as_str(), scheme);
-        self.hosts.get(host).or_else(|| {
+        self.named(host).or_else(|| {
             host.bytes()
                 .any(|byte| byte.is_ascii_uppercase())
-                .then(|| self.hosts.get(&*host.to_ascii_lowercase()))?
+                .then(|| self.named(&host.to_ascii_lowercase()))?
         })
     }
 }
@@ -172,11 +189,14 @@ impl PerOrigin {
 impl AudiencePolicy for PerOrigin {
     #[inline]
     fn decide<'a>(&'a self, uri: &'a Uri) -> Decision<'a> {
-        match uri.host() {
-            Some(host) if self.names(host) => {
-                AudienceRef::of(uri).map_or(Decision::Refuse, Decision::Token)
-            }
-            _ => self.others.decision(),
+        let named = uri.authority().is_some_and(|authority| {
+            // A host that ends so has no port, and who stands before it does not matter.
+            authority.as_str().ends_with(".run.app") || self.names(authority.host())
+        });
+        if named {
+            AudienceRef::of(uri).map_or(Decision::Refuse, Decision::Token)
+        } else {
+            self.others.decision()
         }
     }
 }
@@ -238,9 +258,9 @@ impl RequestAudience {
 /// Whether a token may travel to this URL: by https, or by plain http to loopback.
 #[inline]
 pub(crate) fn is_safe(uri: &Uri) -> bool {
-    match uri.scheme() {
-        Some(scheme) if *scheme == http::uri::Scheme::HTTPS => true,
-        Some(scheme) if *scheme == http::uri::Scheme::HTTP => uri.host().is_some_and(is_loopback),
+    match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => uri.host().is_some_and(is_loopback),
         _ => false,
     }
 }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use http::{Request, Uri};
 use tower::{BoxError, Service};
 
+use crate::cache::Reader;
 use crate::policy::{RequestAudience, is_safe};
 use crate::{
     Audience, AudiencePolicy, Cache, Decision, ErrorKind, IdToken, Lookup, Placement,
@@ -33,7 +34,7 @@ use crate::{
 pub struct AddIdToken<S, P> {
     inner: S,
     policy: P,
-    tokens: Cache<Audience, IdToken>,
+    tokens: Reader<Audience, IdToken>,
     placement: Placement,
 }
 
@@ -47,7 +48,7 @@ impl<S, P> AddIdToken<S, P> {
         Self {
             inner,
             policy,
-            tokens,
+            tokens: Reader::new(tokens),
             placement,
         }
     }
@@ -89,24 +90,23 @@ where
             Some(audience) => Decision::Token(audience.into()),
             None => self.policy.decide(uri),
         };
-        let audience = match decision {
-            Decision::Token(audience) => audience,
-            Decision::Pass => return ResponseFuture::inner(self.inner.call(request)),
-            Decision::Refuse => return ResponseFuture::failed(unnamed(uri)),
-        };
-        if self.placement.is_taken(request.headers()) {
+        if let Decision::Token(audience) = &decision
+            && is_safe(uri)
+            && let Some(token) = self.tokens.fresh(audience)
+        {
+            let value = token.header().clone();
+            self.placement.place(request.headers_mut(), value);
             return ResponseFuture::inner(self.inner.call(request));
         }
-        if !is_safe(uri) {
-            return ResponseFuture::failed(unsafe_url(uri));
-        }
-        match self.tokens.lookup(&audience) {
-            Lookup::Hit(token) => {
+        match self.consider(&request, decision) {
+            Step::Pass => ResponseFuture::inner(self.inner.call(request)),
+            Step::Refuse(error) => ResponseFuture::failed(error),
+            Step::Token(Lookup::Hit(token)) => {
                 self.placement
                     .place(request.headers_mut(), token.into_header());
                 ResponseFuture::inner(self.inner.call(request))
             }
-            Lookup::Wait(wait) => {
+            Step::Token(Lookup::Wait(wait)) => {
                 // The service that was polled ready goes along; its clone, which was not, stays.
                 let clone = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, clone);
@@ -116,7 +116,27 @@ where
     }
 }
 
-#[cold]
+/// What becomes of a request that has no token at hand.
+enum Step {
+    Pass,
+    Refuse(SourceError),
+    Token(Lookup<IdToken>),
+}
+
+impl<S, P> AddIdToken<S, P> {
+    #[cold]
+    fn consider<B>(&self, request: &Request<B>, decision: Decision<'_>) -> Step {
+        let uri = request.uri();
+        match decision {
+            Decision::Pass => Step::Pass,
+            Decision::Refuse => Step::Refuse(unnamed(uri)),
+            Decision::Token(_) if self.placement.is_taken(request.headers()) => Step::Pass,
+            Decision::Token(_) if !is_safe(uri) => Step::Refuse(unsafe_url(uri)),
+            Decision::Token(audience) => Step::Token(self.tokens.lookup(&audience.derived())),
+        }
+    }
+}
+
 fn unnamed(uri: &Uri) -> SourceError {
     SourceError::new(
         ErrorKind::Config,
@@ -129,7 +149,6 @@ fn unnamed(uri: &Uri) -> SourceError {
     )
 }
 
-#[cold]
 fn unsafe_url(uri: &Uri) -> SourceError {
     SourceError::new(
         ErrorKind::Config,

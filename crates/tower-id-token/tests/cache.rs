@@ -611,3 +611,20 @@ fn counting(
     });
     (source, calls)
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_flight_that_took_long_to_fail_is_not_followed_by_another_within_a_second() {
+    let (tokens, mut source) = tokens();
+    let url = audience(URL);
+    let wait = tokio::spawn(tokens.get(&url));
+    let (_, request) = fetch(&mut source).await;
+    seconds(8).await;
+    request.send_error(denied());
+    wait.await.unwrap().unwrap_err();
+    tokio::time::sleep(Duration::from_millis(990)).await;
+    tokens.get(&url).await.unwrap_err();
+    assert!(is_idle(&mut source).await);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    tokens.get(&url).await.unwrap_err();
+    assert!(!is_idle(&mut source).await);
+}

@@ -43,7 +43,6 @@ impl Wanted<'_> {
         };
         let mut claims = json!({
             "iss": account.email,
-            "sub": account.email,
             "aud": account.token_endpoint.uri().to_string(),
             "iat": issued,
             "exp": issued + LIFE.as_secs(),

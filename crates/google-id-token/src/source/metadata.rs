@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use ::http::uri::Authority;
+use ::http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tower::Service;
 use tower_id_token::{Audience, Clock, ErrorKind, IdToken, SourceError};
 
 use super::{Fetch, minted, oauth};
+use crate::endpoint::has_sound_port;
 use crate::http::{Answer, Call, Refusal, deadline};
 use crate::{AccessToken, HttpClient, Scopes};
 
@@ -32,13 +34,11 @@ impl Metadata {
     /// [`ErrorKind::Config`] for what is no host.
     pub fn new(http: HttpClient, host: &str) -> Result<Self, SourceError> {
         let host = host.trim_start_matches("http://").trim_end_matches('/');
-        let whole = format!("http://{host}/").parse::<Uri>();
-        let is_host = whole.is_ok_and(|uri| {
-            uri.path() == "/"
-                && uri.query().is_none()
-                && uri.host().is_some_and(|it| !it.is_empty())
+        let authority = host.parse::<Authority>().ok().filter(|authority| {
+            let is_host = !authority.host().is_empty() && !host.contains('@');
+            is_host && has_sound_port(authority)
         });
-        if !is_host || host.contains('@') {
+        if authority.is_none() {
             return Err(SourceError::new(
                 ErrorKind::Config,
                 format!("{host:?} is no metadata server: a host or host:port is wanted"),

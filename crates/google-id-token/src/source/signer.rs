@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tower_id_token::{ErrorKind, SourceError};
+use tower_id_token::SourceError;
 
 use super::pem;
 
@@ -27,7 +27,10 @@ impl Signer {
     #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SourceError> {
         self.0.signer().sign(message).map_err(|_| {
-            SourceError::new(ErrorKind::Config, "the service account's key does not sign")
+            SourceError::new(
+                tower_id_token::ErrorKind::Config,
+                "the service account's key does not sign",
+            )
         })
     }
 

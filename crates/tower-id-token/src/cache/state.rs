@@ -1,9 +1,10 @@
 //! What is under way and what went wrong: the slow way through a cache, under its lock.
 
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Release;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -45,7 +46,8 @@ struct Failure {
 
 impl Failure {
     /// When the next attempt may start. Counted from the start of the last one, so that an
-    /// endpoint that hangs is not also waited for.
+    /// endpoint that hangs is not also waited for; but a source that tried more than once in its
+    /// flight has its second of peace all the same.
     fn retry_at(&self, serving: bool) -> Instant {
         let longest = if serving {
             self.backoff
@@ -58,7 +60,7 @@ impl Failure {
             .retry_after()
             .unwrap_or_default()
             .min(LONGEST_RETRY_AFTER);
-        own.max(self.ended + asked)
+        own.max(self.ended + asked.max(SPACING))
     }
 }
 
@@ -230,6 +232,7 @@ where
                 let value = entry.value.clone();
                 self.table
                     .store(Arc::new(table.with(key.clone(), entry, self.capacity)));
+                self.version.fetch_add(1, Release);
                 Ok(value)
             }
             Err(error) => {

@@ -1,17 +1,18 @@
 //! The values that live now: an immutable map that readers share and writers replace.
 
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
 use super::pace::Life;
 use super::{AsKey, Key};
+use crate::probed::Probed;
 
 pub(crate) struct Table<K, V> {
-    entries: HashMap<K, Arc<Entry<V>>, FxBuildHasher>,
+    entries: Probed<K, Arc<Entry<V>>>,
 }
 
 /// One value, with what a look-up has to know of it. All times are wall-clock milliseconds.
@@ -35,7 +36,7 @@ impl<K: Key, V> Table<K, V> {
     /// The value, unless it is due for anything.
     #[inline]
     pub(crate) fn fresh<Q: AsKey<K>>(&self, key: &Q, now: u64) -> Option<&V> {
-        let entry = self.entries.get(key)?;
+        let entry = self.find(key)?;
         (now < entry.refresh_at.load(Relaxed)).then(|| {
             entry.touch(now);
             &entry.value
@@ -43,25 +44,34 @@ impl<K: Key, V> Table<K, V> {
     }
 
     pub(crate) fn entry(&self, key: &K) -> Option<&Arc<Entry<V>>> {
-        self.entries.get(key)
+        self.find(key)
+    }
+
+    #[inline]
+    fn find<Q: AsKey<K>>(&self, key: &Q) -> Option<&Arc<Entry<V>>> {
+        self.entries.find(hash(key), |other| key.is(other))
     }
 
     /// A copy with one entry more, and at most `capacity` in all.
     pub(crate) fn with(&self, key: K, entry: Entry<V>, capacity: usize) -> Self {
-        let mut entries = self.entries.clone();
-        if !entries.contains_key(&key) && entries.len() >= capacity {
-            let now = entry.fetched_at;
-            entries.retain(|_, entry| now < entry.dead_at);
-            if entries.len() >= capacity
-                && let Some(oldest) = entries
-                    .iter()
-                    .min_by_key(|(_, entry)| entry.used_at.load(Relaxed))
-                    .map(|(key, _)| key.clone())
-            {
-                entries.remove(&oldest);
-            }
+        let now = entry.fetched_at;
+        let mut others: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(other, _)| **other != key)
+            .collect();
+        if others.len() >= capacity {
+            others.retain(|(_, entry)| now < entry.dead_at);
         }
-        entries.insert(key, Arc::new(entry));
+        if others.len() >= capacity {
+            let oldest = (0..others.len()).min_by_key(|&at| others[at].1.used_at.load(Relaxed));
+            oldest.map(|oldest| others.swap_remove(oldest));
+        }
+        let mut entries = Probed::default();
+        for (key, entry) in others {
+            entries.insert(hash(key), key.clone(), Arc::clone(entry));
+        }
+        entries.insert(hash(&key), key, Arc::new(entry));
         Self { entries }
     }
 }
@@ -75,7 +85,7 @@ impl<K, V> Table<K, V> {
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
         Self {
-            entries: HashMap::default(),
+            entries: Probed::default(),
         }
     }
 }
@@ -117,4 +127,9 @@ impl<V> Entry<V> {
             self.used_at.store(now, Relaxed);
         }
     }
+}
+
+#[inline]
+fn hash<Q: Hash>(key: &Q) -> u64 {
+    FxBuildHasher.hash_one(key)
 }

@@ -1,69 +1,16 @@
-//! When to ask again, and what it means when nobody is asked any more.
+//! Why an attempt gave no answer to use, and the error that becomes of it.
 
 use std::error::Error;
 use std::io;
 use std::time::Duration;
 
 use http_body_util::LengthLimitError;
-use tokio::time::Instant;
 use tower::BoxError;
 use tower_id_token::{ErrorKind, SourceError};
 
+use super::pace::Pace;
 use super::{Call, Refusal};
 use crate::endpoint::shown;
-
-/// When a token that is asked for now is of no use any more: just before the cache gives the
-/// flight up, so that the error can say what happened.
-pub(crate) fn deadline() -> Instant {
-    Instant::now() + BUDGET
-}
-
-/// The timing of one call's attempts.
-pub(super) struct Pace {
-    attempts: u32,
-    started: Instant,
-    deadline: Instant,
-}
-
-impl Pace {
-    pub(super) fn new(deadline: Instant) -> Self {
-        Self {
-            attempts: 0,
-            started: Instant::now(),
-            deadline,
-        }
-    }
-
-    /// An attempt starts; it may take this long.
-    pub(super) fn start(&mut self) -> Duration {
-        self.attempts += 1;
-        self.started = Instant::now();
-        ATTEMPT.min(self.deadline.saturating_duration_since(self.started))
-    }
-
-    pub(super) fn attempts(&self) -> u32 {
-        self.attempts
-    }
-
-    /// How long to wait until the next attempt, if there is to be one.
-    pub(super) fn next(&self, asked: Option<Duration>) -> Option<Duration> {
-        if self.attempts >= ATTEMPTS {
-            return None;
-        }
-        let now = Instant::now();
-        let doubled = SPACING * 2_u32.pow(self.attempts - 1);
-        // Counted from the start of the last one, so that a hang is not also waited for. The
-        // jitter only adds: no endpoint sees us twice a second.
-        let own = self.started + doubled.mul_f64(1.0 + fastrand::f64() / 4.0);
-        let at = own.max(now + asked.unwrap_or_default());
-        (at + SHORTEST_ATTEMPT <= self.deadline).then(|| at.saturating_duration_since(now))
-    }
-
-    /// What is left of the second that lies between any two attempts.
-    fn spacing_left(&self) -> Duration {
-        (self.started + SPACING).saturating_duration_since(Instant::now())
-    }
-}
 
 /// Why an attempt gave no answer to use.
 #[derive(Debug)]
@@ -176,11 +123,12 @@ impl Failure {
         advise: impl FnOnce(&Refusal) -> Option<(ErrorKind, String)>,
     ) -> SourceError {
         let mut message = format!("{} at {}: {}", call.whom, shown(&call.uri), self.told());
-        if pace.attempts > 1 {
-            message.push_str(&format!(" ({} attempts)", pace.attempts));
+        if pace.attempts() > 1 {
+            message.push_str(&format!(" ({} attempts)", pace.attempts()));
         }
-        let (kind, cause) = match &self {
-            Self::Refused(refusal) => match advise(refusal) {
+        let asked = self.retry_after();
+        let (kind, cause) = match self {
+            Self::Refused(refusal) => match advise(&refusal) {
                 Some((kind, advice)) => {
                     message.push_str(". ");
                     message.push_str(&advice);
@@ -188,37 +136,30 @@ impl Failure {
                 }
                 None => (refusal.kind(), None),
             },
-            Self::Broken { kind, .. } => (*kind, None::<BoxError>),
+            Self::Broken { kind, cause, .. } => {
+                if kind == ErrorKind::Unavailable {
+                    message.push_str(". Check the network between this machine and it");
+                }
+                (kind, cause)
+            }
         };
-        let asked = self.retry_after();
         let mut error = SourceError::new(kind, message);
-        // The next flight may start at once, as its backoff counts from this one's start: have it
-        // keep the distance too.
-        let left = pace.spacing_left();
-        match asked {
-            Some(asked) => error = error.with_retry_after(asked.max(left)),
-            None if pace.attempts > 1 && !left.is_zero() => error = error.with_retry_after(left),
-            None => {}
+        // The backoff of the next flight counts from the start of this one, so it may begin at
+        // once: have it keep its distance from our last attempt too.
+        let left = (pace.attempts() > 1).then(|| pace.spacing_left());
+        if let Some(wait) = asked.max(left) {
+            error = error.with_retry_after(wait);
         }
-        match cause.or(match self {
-            Self::Broken { cause, .. } => cause,
-            Self::Refused(_) => None,
-        }) {
+        match cause {
             Some(cause) => error.with_cause(cause),
             None => error,
         }
     }
 }
 
-/// The innermost cause says most; hyper's outer ones say "client error (Connect)".
+/// The innermost cause: hyper's outer ones say no more than "client error (Connect)".
 fn describe(error: &(dyn Error + 'static)) -> String {
-    let innermost = causes(error).last().unwrap_or(error).to_string();
-    let outermost = error.to_string();
-    if outermost == innermost {
-        innermost
-    } else {
-        format!("{outermost}: {innermost}")
-    }
+    causes(error).last().unwrap_or(error).to_string()
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -239,13 +180,3 @@ fn is_bad_certificate(error: &(dyn Error + 'static)) -> bool {
         Some(rustls::Error::InvalidCertificate(_))
     )
 }
-
-/// All attempts of one call, waits included.
-const BUDGET: Duration = Duration::from_millis(9_500);
-/// One attempt, from connecting to the last byte of the body.
-const ATTEMPT: Duration = Duration::from_secs(4);
-const ATTEMPTS: u32 = 3;
-/// Two attempts start at least this far apart; the second wait is twice as long.
-const SPACING: Duration = Duration::from_secs(1);
-/// With less time than this left, an attempt is not worth starting.
-const SHORTEST_ATTEMPT: Duration = Duration::from_millis(500);

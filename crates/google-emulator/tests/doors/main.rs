@@ -1,0 +1,13 @@
+//! The emulator through its public doors, in memory and on loopback.
+
+mod certs;
+mod credentials;
+mod faults;
+mod iam;
+mod journal;
+mod metadata;
+mod run;
+mod server;
+mod support;
+mod token;
+mod verify;

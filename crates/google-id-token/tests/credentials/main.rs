@@ -1,0 +1,11 @@
+//! Google's credentials, tried in every state that they are found in.
+
+mod adc;
+mod broken_files;
+mod detection;
+mod minting;
+mod misbehaving;
+mod pacing;
+mod protocols;
+mod secrets;
+mod support;

@@ -1,0 +1,322 @@
+//! Nothing secret is ever printed: not by `Debug`, not by an error, not by a log.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use google_emulator::{Credential, Emulator, Endpoint, Fault, Mint};
+use google_id_token::{
+    Builder, Claims, CloudRunUser, Env, Expires, HttpClient, ImpersonateLayer, Metadata, Scopes,
+    ServiceAccount, User, id_token_from_jwt,
+};
+use tower::Layer;
+
+use crate::support::{
+    AUDIENCE, KEY_PATH, Peer, answer, audience, id_token, in_memory, json_answer, jwt, user_file,
+    with_file, with_metadata,
+};
+
+/// Everything that was printed, and everything that must not have been.
+#[derive(Clone, Default)]
+struct Printed {
+    text: Arc<Mutex<Vec<u8>>>,
+    secrets: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Printed {
+    fn print(&self, it: impl std::fmt::Debug) {
+        writeln!(self.clone(), "{it:?}\n{it:#?}").unwrap();
+    }
+
+    fn print_error(&self, error: &(dyn Error + 'static)) {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            writeln!(self.clone(), "{error}\n{error:?}\n{error:#?}").unwrap();
+            next = error.source();
+        }
+    }
+
+    fn secret(&self, secret: impl Into<String>) {
+        self.secrets.lock().unwrap().insert(secret.into());
+    }
+
+    /// The values of a credential file that are secret: a key counts line by line.
+    fn file(&self, file: &serde_json::Value) {
+        for name in ["client_secret", "refresh_token"] {
+            if let Some(secret) = file[name].as_str() {
+                self.secret(secret);
+            }
+        }
+        let key = file["private_key"].as_str().unwrap_or_default();
+        for line in key.lines().filter(|line| !line.starts_with('-')) {
+            self.secret(&line[..line.len().min(24)]);
+        }
+        if file["source_credentials"].is_object() {
+            self.file(&file["source_credentials"]);
+        }
+    }
+
+    fn has_no_secret(&self) {
+        let text = String::from_utf8(self.text.lock().unwrap().clone()).unwrap();
+        assert!(text.len() > 1000, "nothing was printed");
+        for secret in self.secrets.lock().unwrap().iter() {
+            let found = text.lines().find(|line| line.contains(secret.as_str()));
+            assert_eq!(found, None, "{secret} was printed");
+        }
+        // A JWT of any kind, whoever made it.
+        let found = text.lines().find(|line| line.contains("eyJ"));
+        assert_eq!(found, None);
+    }
+
+    /// Takes part in everything that is logged by this thread.
+    fn log(&self) -> tracing::subscriber::DefaultGuard {
+        let printed = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(move || printed.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+}
+
+impl Write for Printed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_failure_and_no_success_prints_a_secret() {
+    let printed = Printed::default();
+    let _guard = printed.log();
+    let faults = || {
+        [
+            Fault::status(500),
+            Fault::status(400),
+            Fault::status(403),
+            Fault::half(),
+            Fault::reset(),
+            Fault::hang(),
+            Fault::endless(),
+            Fault::mint(Mint::NotAJwt),
+            Fault::mint(Mint::NoExpiry),
+            Fault::mint(Mint::LineBreak),
+            Fault::mint(Mint::Expired),
+            Fault::content_type("text/html"),
+        ]
+    };
+    for credential in Credential::all() {
+        for fault in faults() {
+            for endpoint in [
+                Endpoint::Token,
+                Endpoint::GenerateIdToken,
+                Endpoint::Metadata,
+            ] {
+                let emulator = Emulator::new();
+                let builder = if credential == Credential::metadata() {
+                    with_metadata(in_memory(&emulator))
+                } else {
+                    printed.file(&emulator.credentials(&credential));
+                    with_file(&emulator, &credential)
+                };
+                printed.print(&builder);
+                let credentials = builder.user_tokens_for_cloud_run().build().await.unwrap();
+                printed.print(&credentials);
+                emulator.fault(endpoint, fault.clone());
+                match credentials.id_tokens().get(&audience()).await {
+                    Ok(token) => {
+                        printed.secret(token.secret());
+                        printed.print(&token);
+                        printed.print(Claims::unverified(&token));
+                    }
+                    Err(error) => printed.print_error(&error),
+                }
+                printed.print(credentials.id_tokens());
+                if let Some(access) = credentials.access_tokens() {
+                    match access.get(&Scopes::cloud_platform()).await {
+                        Ok(token) => {
+                            printed.secret(token.secret());
+                            printed.print(&token);
+                            printed.print(token.header());
+                            printed.print(token.expires_at());
+                        }
+                        Err(error) => printed.print_error(&error),
+                    }
+                }
+            }
+        }
+    }
+    let text = String::from_utf8(printed.text.lock().unwrap().clone()).unwrap();
+    assert!(
+        text.contains("asking the token endpoint"),
+        "the log was not heard"
+    );
+    printed.has_no_secret();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_echoes_what_it_got_is_not_quoted() {
+    let printed = Printed::default();
+    let _guard = printed.log();
+    for status in [200, 302, 400, 403, 500] {
+        for credential in [
+            Credential::service_account(),
+            Credential::user(),
+            Credential::impersonated_by_user(),
+        ] {
+            for shape in 0..3 {
+                let emulator = Emulator::new();
+                let file = emulator.credentials(&credential);
+                printed.file(&file);
+                let peer = Peer::default();
+                let mirror = peer.clone();
+                let impersonated = credential == Credential::impersonated_by_user();
+                let http = peer.client(move |_, asked| {
+                    let body = String::from_utf8_lossy(asked.request.body()).into_owned();
+                    let token = asked.header("authorization").unwrap_or_default();
+                    let said = format!("{body} {token} {:?}", asked.form("refresh_token"));
+                    let is_source = asked.header("authorization").is_none();
+                    match shape {
+                        _ if impersonated && is_source => json_answer(serde_json::json!({
+                            "access_token": "short-token", "expires_in": 3600
+                        })),
+                        0 => answer(status, said),
+                        1 => answer(
+                            status,
+                            serde_json::json!({ "error": said, "error_description": said })
+                                .to_string(),
+                        ),
+                        _ => answer(
+                            status,
+                            serde_json::json!({ "error": { "status": said, "message": said } })
+                                .to_string(),
+                        ),
+                    }
+                });
+                let builder = Builder::new().http(http).credentials_json(file.to_string());
+                let builder = builder.env(Env::empty()).user_tokens_for_cloud_run();
+                let tokens = builder.build().await.unwrap().id_tokens();
+                let error = tokens.get(&audience()).await.unwrap_err();
+                printed.print_error(&error);
+                for asked in mirror.asked() {
+                    if let Some(assertion) = asked.form("assertion") {
+                        printed.secret(assertion);
+                    }
+                }
+            }
+        }
+    }
+    printed.secret("short-token");
+    printed.has_no_secret();
+}
+
+#[tokio::test]
+async fn broken_files_and_keys_are_not_quoted() {
+    let printed = Printed::default();
+    let _guard = printed.log();
+    let emulator = Emulator::new();
+    let key = emulator.credentials(&Credential::service_account());
+    let user = user_file();
+    printed.file(&key);
+    printed.file(&user);
+    let pem = key["private_key"].as_str().unwrap();
+    let broken_keys = [
+        pem.replace('\n', ""),
+        pem.replace('\n', " "),
+        pem.replace("-----END", "----END"),
+        pem.replace("PRIVATE KEY", "EC PRIVATE KEY"),
+        pem.replace('M', "!"),
+        pem[..pem.len() / 2].to_owned(),
+    ];
+    let mut contents: Vec<String> = broken_keys
+        .into_iter()
+        .map(|broken| {
+            let mut file = key.clone();
+            file["private_key"] = broken.into();
+            file.to_string()
+        })
+        .collect();
+    for whole in [key.to_string(), user.to_string()] {
+        for cut in (0..whole.len()).step_by(37) {
+            if whole.is_char_boundary(cut) {
+                contents.push(whole[..cut].to_owned());
+                contents.push(format!("{}\"{}", &whole[..cut], &whole[cut..]));
+            }
+        }
+    }
+    for contents in contents {
+        let env = Env::empty()
+            .variable("GOOGLE_APPLICATION_CREDENTIALS", KEY_PATH)
+            .file(KEY_PATH, contents.clone());
+        printed.print(&env);
+        let builder = Builder::new().env(env).credentials_json(contents);
+        printed.print(&builder);
+        if let Err(error) = builder.build().await {
+            printed.print_error(&error);
+        }
+    }
+    printed.has_no_secret();
+}
+
+#[test]
+fn the_sources_themselves_print_no_secret() {
+    let printed = Printed::default();
+    let emulator = Emulator::new();
+    let key = emulator.credentials(&Credential::service_account());
+    let login = user_file();
+    printed.file(&key);
+    printed.file(&login);
+    let http = HttpClient::new();
+    let metadata = Metadata::new(http.clone(), "metadata.google.internal").unwrap();
+    let account = ServiceAccount::from_json(http.clone(), &key.to_string()).unwrap();
+    let user = User::from_json(http.clone(), &login.to_string()).unwrap();
+    let cloud_run: CloudRunUser = user.clone().for_cloud_run().unwrap();
+    let layer = ImpersonateLayer::new(http.clone(), "a@b").unwrap();
+    for _ in 0..3 {
+        printed.print((&http, &metadata, &account, &user, &cloud_run, &layer));
+        printed.print(layer.layer(account.clone()));
+        printed.print(Scopes::cloud_platform());
+    }
+    printed.has_no_secret();
+}
+
+#[test]
+fn jwts_are_read_or_refused_and_never_quoted_or_panicked_at() {
+    let claims = |exp: serde_json::Value| jwt(&serde_json::json!({ "exp": exp }));
+    let good = id_token_from_jwt(&id_token(AUDIENCE)).unwrap();
+    assert_eq!(
+        Claims::unverified(&good).unwrap().aud.as_deref(),
+        Some(AUDIENCE)
+    );
+    for exp in [1_900_000_000_u64.into(), serde_json::json!(1.9e9)] {
+        id_token_from_jwt(&claims(exp)).unwrap();
+    }
+    for bad in [
+        String::new(),
+        "a".to_owned(),
+        "..".to_owned(),
+        "a.b.c".to_owned(),
+        "a.e30.c".to_owned(),
+        "a.W10.c".to_owned(),
+        jwt(&serde_json::json!("text")),
+        jwt(&serde_json::json!({})),
+        claims(serde_json::Value::Null),
+        claims("soon".into()),
+        claims("1900000000".into()),
+        claims((-1).into()),
+        claims(u64::MAX.into()),
+        claims(serde_json::json!(1e300)),
+        format!("{}\r\nx: y", id_token(AUDIENCE)),
+        format!("{} ", id_token(AUDIENCE)),
+    ] {
+        let error = id_token_from_jwt(&bad).unwrap_err();
+        assert_eq!(error.kind(), google_id_token::ErrorKind::Malformed, "{bad}");
+        assert!(!format!("{error} {error:?}").contains("eyJ"), "{error}");
+    }
+}
