@@ -15,6 +15,8 @@ use crate::keeper::Keeper;
 use crate::metrics::Metrics;
 use crate::serve::Peer;
 
+type Answer = Ready<Result<Response<Full<Bytes>>, Infallible>>;
+
 /// Answers `/healthz`, `/readyz` and `/metrics`.
 #[derive(Clone, Debug)]
 pub(crate) struct Admin {
@@ -27,11 +29,7 @@ impl Admin {
     /// The handler for [`serve`](crate::serve::serve).
     pub(crate) fn handler(
         self,
-    ) -> impl Fn(Request<Incoming>, &Peer) -> Ready<Result<Response<Full<Bytes>>, Infallible>>
-    + Clone
-    + Send
-    + Sync
-    + 'static {
+    ) -> impl Fn(Request<Incoming>, &Peer) -> Answer + Clone + Send + Sync + 'static {
         move |request, _| ready(Ok(self.answer(&request)))
     }
 

@@ -3,6 +3,8 @@
 mod grpc;
 mod http;
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use ::http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
@@ -92,7 +94,7 @@ impl Authz {
     pub(crate) async fn answer(
         self,
         request: Request<Incoming>,
-    ) -> Result<Response<tonic::body::Body>, std::convert::Infallible> {
+    ) -> Result<Response<tonic::body::Body>, Infallible> {
         if is_grpc(request.headers()) {
             AuthorizationServer::new(self).call(request).await
         } else {
@@ -192,18 +194,12 @@ pub(crate) fn audiences(rules: &Rules) -> Result<Vec<Audience>, Error> {
         .collect()
 }
 
+type Answer = Pin<Box<dyn Future<Output = Result<Response<tonic::body::Body>, Infallible>> + Send>>;
+
 /// How [`serve`](crate::serve::serve) wants it.
 pub(crate) fn handler(
     authz: Authz,
-) -> impl Fn(
-    Request<Incoming>,
-    &Peer,
-) -> std::pin::Pin<
-    Box<dyn Future<Output = Result<Response<tonic::body::Body>, std::convert::Infallible>> + Send>,
-> + Clone
-+ Send
-+ Sync
-+ 'static {
+) -> impl Fn(Request<Incoming>, &Peer) -> Answer + Clone + Send + Sync + 'static {
     move |request, _| Box::pin(authz.clone().answer(request))
 }
 

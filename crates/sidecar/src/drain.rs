@@ -57,9 +57,14 @@ impl Drain {
         Guard(Arc::clone(&self.shared))
     }
 
+    /// Becomes a lame duck.
+    pub(crate) fn begin(&self) {
+        self.shared.phase.store(LAME_DUCK, Ordering::Relaxed);
+    }
+
     /// Goes through the steps; returns how many guards were left at the deadline.
     pub(crate) async fn run(&self, deadline: Duration) -> usize {
-        self.shared.phase.store(LAME_DUCK, Ordering::Relaxed);
+        self.begin();
         let ended = timeout(deadline, async {
             tokio::select! {
                 () = self.idle() => return,

@@ -199,11 +199,12 @@ impl Core {
         }
         tracing::info!("draining");
         notify(STOPPING);
+        // Readiness and `Connection: close` from here on; then no new connections; then the wait.
+        self.drain.begin();
         let _ = stop.send(());
         let drained = async {
-            // Readiness and `Connection: close` from here on; then no new connections.
-            let (left, _) = tokio::join!(self.drain.run(common.drain), serving);
-            left
+            let _ = serving.await;
+            self.drain.run(common.drain).await
         };
         tokio::select! {
             left = drained => match left {

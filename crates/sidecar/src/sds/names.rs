@@ -1,7 +1,7 @@
 //! The secrets' names, and the tokens behind them.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use google_id_token::Audience;
 use tokio::sync::watch;
@@ -15,8 +15,8 @@ use crate::rules::Rules;
 pub(crate) struct Secrets {
     names: watch::Sender<Names>,
     keeper: Keeper,
-    /// A name that is not known is an audience itself.
-    any_audience: bool,
+    /// Where a name that is not known is an audience itself: those that were asked for so far.
+    asked: Option<Arc<Mutex<BTreeSet<String>>>>,
 }
 
 type Names = Arc<BTreeMap<String, Audience>>;
@@ -35,7 +35,7 @@ impl Secrets {
         Ok(Self {
             names: watch::channel(names).0,
             keeper,
-            any_audience,
+            asked: any_audience.then(Arc::default),
         })
     }
 
@@ -49,9 +49,14 @@ impl Secrets {
         Ok(self.audiences())
     }
 
-    /// The audiences that have names.
+    /// The audiences that have names, or were asked for without one.
     pub(crate) fn audiences(&self) -> Vec<Audience> {
-        self.names.borrow().values().cloned().collect()
+        let mut audiences: Vec<_> = self.names.borrow().values().cloned().collect();
+        if let Some(asked) = &self.asked {
+            let asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+            audiences.extend(asked.iter().filter_map(|name| name.parse().ok()));
+        }
+        audiences
     }
 
     /// The names.
@@ -71,11 +76,17 @@ impl Secrets {
 
     /// The audience behind a name.
     pub(super) fn audience(&self, name: &str) -> Option<Audience> {
-        match self.names.borrow().get(name) {
-            Some(audience) => Some(audience.clone()),
-            None if self.any_audience => name.parse().ok(),
-            None => None,
+        if let Some(audience) = self.names.borrow().get(name) {
+            return Some(audience.clone());
         }
+        let audience = name.parse().ok()?;
+        let asked = self.asked.as_ref()?;
+        let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if !asked.contains(name) && asked.len() >= MOST_ASKED {
+            return None;
+        }
+        asked.insert(name.to_owned());
+        Some(audience)
     }
 }
 
@@ -86,3 +97,6 @@ fn names(rules: &Rules) -> Result<Names, Error> {
     }
     Ok(Arc::new(names))
 }
+
+/// As many as the cache keeps tokens.
+const MOST_ASKED: usize = 1024;
