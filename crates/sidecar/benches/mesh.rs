@@ -44,7 +44,7 @@ async fn table() {
     let lab = Lab::new().await;
     let url = lab.upstream.url();
 
-    let proxy = Sidecar::start(&google, &["proxy", "--url", &url]).await;
+    let proxy = Sidecar::start(&google, &["proxy", "--url", &url, "--local-host", HOST]).await;
     let sds = Sidecar::start(&google, &["sds", "--secret", "hello=https://hello.example"]).await;
     let authz = Sidecar::start(
         &google,
@@ -113,7 +113,15 @@ async fn table() {
     let url = format!("https://localhost:{}", tls.address.port());
     let proxy_tls = Sidecar::start(
         &google,
-        &["proxy", "--url", &url, "--ca", lab.certificate()],
+        &[
+            "proxy",
+            "--url",
+            &url,
+            "--local-host",
+            HOST,
+            "--ca",
+            lab.certificate(),
+        ],
     )
     .await;
     let bare_tls = lab.start(&["--bare-proxy", &url, lab.certificate()]).await;
@@ -130,3 +138,6 @@ async fn table() {
 
     lab.cold_start(&google).await;
 }
+
+/// The name that callers use: ext-authz derives its audience from it.
+const HOST: &str = "hello.internal";

@@ -149,10 +149,10 @@ pub(crate) struct Proxy {
     #[arg(long, env = "ID_TOKEN_SIDECAR_CONNECT_TIMEOUT", default_value = "10", value_parser = seconds)]
     pub(crate) connect_timeout: Duration,
 
-    /// Seconds until a service begins its answer, the upload included. Cloud Run's own limit is
-    /// an hour.
-    #[arg(long, env = "ID_TOKEN_SIDECAR_RESPONSE_TIMEOUT", default_value = "3600", value_parser = seconds)]
-    pub(crate) response_timeout: Duration,
+    /// Seconds until a service begins its answer, the upload included; no limit unless given.
+    /// Cloud Run itself ends a request after an hour at the most.
+    #[arg(long, env = "ID_TOKEN_SIDECAR_RESPONSE_TIMEOUT", value_parser = seconds)]
+    pub(crate) response_timeout: Option<Duration>,
 
     /// Seconds that an idle connection to a service is kept.
     #[arg(long, env = "ID_TOKEN_SIDECAR_IDLE_TIMEOUT", default_value = "90", value_parser = seconds)]

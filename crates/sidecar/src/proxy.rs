@@ -22,8 +22,8 @@ use http::{Request, Response, Uri};
 use http_body_util::{Either, Empty, Full};
 use hyper::body::Incoming;
 use tower::timeout::TimeoutLayer;
-use tower::util::MapRequestLayer;
-use tower::{Service, ServiceBuilder};
+use tower::util::{MapErrLayer, MapRequestLayer};
+use tower::{BoxError, Service, ServiceBuilder};
 
 pub(crate) use self::client::{Settings, Upstreams};
 #[cfg(feature = "ext-authz")]
@@ -56,7 +56,7 @@ pub(crate) struct Parts {
     pub(crate) tokens: Cache<Audience, IdToken>,
     pub(crate) placement: Placement,
     pub(crate) upstreams: Upstreams,
-    pub(crate) response_timeout: Duration,
+    pub(crate) response_timeout: Option<Duration>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) drain: Drain,
     /// Callers come from other machines, by whatever name this one has there.
@@ -87,8 +87,10 @@ fn stack(route: Arc<Route>, policy: &Policy, parts: &Parts) -> impl Stack + use<
         }))
         // Puts the token on. Without one, nothing goes further down.
         .layer(AddIdTokenLayer::new(policy.clone(), parts.tokens.clone()).placement(parts.placement))
-        // Gives the service so long to begin its answer.
-        .layer(TimeoutLayer::new(parts.response_timeout))
+        // Gives the service so long to begin its answer, if it is not to have all the time.
+        .option_layer(parts.response_timeout.map(TimeoutLayer::new))
+        // Two kinds of errors become one.
+        .layer(MapErrLayer::new(BoxError::from))
         // Always ready, as is everything above it: so no layer has to wait before it calls.
         .service(parts.upstreams.upstream(route.upstream.as_ref().is_some_and(|it| it.h2c)))
 }

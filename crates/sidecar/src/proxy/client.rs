@@ -60,6 +60,8 @@ impl Upstreams {
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_connect_timeout(Some(settings.connect_timeout));
+        // A service that is gone without a word is noticed, though it may take its time to answer.
+        http.set_keepalive(Some(KEEP_ALIVE));
         let https = |tls| {
             HttpsConnectorBuilder::new()
                 .with_tls_config(tls)
