@@ -61,6 +61,23 @@ async fn after_a_rotation_of_keys_a_refused_token_is_replaced_and_the_request_se
 }
 
 #[tokio::test]
+async fn behind_a_redirect_it_is_the_refusing_hops_token_that_is_replaced() {
+    let world = World::new().await;
+    let url = world.redirect_to(&world.url("kid"));
+    get(world.stack(), &url).await.unwrap();
+    world.pass(Duration::from_secs(60));
+    // The first hop is only late, by nothing; the second one refuses.
+    let emulator = world.server.emulator();
+    emulator.fault(Endpoint::Run, Fault::delay(Duration::ZERO).times(1));
+    emulator.fault(Endpoint::Run, Fault::invalid_token().times(1));
+    let answer = get(world.stack(), &url).await.unwrap();
+    assert_eq!(answer.0, StatusCode::OK);
+    let asked = world.journal().last(Endpoint::MetadataIdentity).unwrap();
+    assert_eq!(asked.query("audience"), Some(&*world.url("kid")));
+    assert_eq!(world.journal().count(Endpoint::MetadataIdentity), 3);
+}
+
+#[tokio::test]
 async fn a_token_that_is_refused_again_is_not_tried_a_third_time() {
     let world = World::new().await;
     get(world.stack(), &world.url("kid")).await.unwrap();

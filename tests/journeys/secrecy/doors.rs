@@ -59,8 +59,8 @@ pub(super) async fn requests_through_the_whole_stack(ear: &Ear) {
     let shown = ear.clone();
     let stack = ServiceBuilder::new()
         .layer(TraceLayer::new_for_http())
-        .layer(RetryLayer::new(refresh))
         .layer(FollowRedirectLayer::new())
+        .layer(RetryLayer::new(refresh))
         .layer(layer)
         .layer(
             TraceLayer::new_for_http()

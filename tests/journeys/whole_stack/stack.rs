@@ -22,7 +22,10 @@ use tower_http::trace::TraceLayer;
 
 use crate::world::{found, hyper, loopback};
 
-/// Trace → Retry → FollowRedirect → AddIdToken → Timeout → client.
+/// Trace → FollowRedirect → Retry → AddIdToken → Timeout → client.
+///
+/// A retry of failures goes above redirects. This one, which replaces tokens, goes below: it must
+/// see the URL of the hop that refused.
 pub(super) fn stack<P>(
     policy: P,
     tokens: Cache<Audience, IdToken>,
@@ -38,8 +41,8 @@ where
     let refresh = RefreshOnUnauthorized::new(policy.clone(), tokens.clone());
     ServiceBuilder::new()
         .layer(TraceLayer::new_for_http())
-        .layer(RetryLayer::new(refresh))
         .layer(FollowRedirectLayer::new())
+        .layer(RetryLayer::new(refresh))
         .layer(AddIdTokenLayer::new(policy, tokens))
         .timeout(limit)
         .service(hyper())
