@@ -5,6 +5,7 @@ mod adc;
 mod base;
 mod builder;
 mod credentials;
+pub mod doctor;
 mod endpoint;
 mod env;
 mod file;
@@ -16,6 +17,7 @@ mod source;
 pub use tower_id_token::*;
 
 pub use self::access_token::{AccessToken, Scopes};
+pub use self::adc::{Looked, Sight};
 pub use self::builder::Builder;
 pub use self::credentials::{Credentials, Kind};
 pub use self::env::Env;
