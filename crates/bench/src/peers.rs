@@ -18,7 +18,7 @@ use crate::world::World;
 /// Those of the peers, where they do not get along with the emulator.
 pub async fn rows(world: &World) -> Result<Vec<Row>, BoxError> {
     Ok(vec![
-        tame_oauth::row(world).await?,
+        tame_oauth::row(world)?,
         google_cloud_auth::row(world).await?,
         gcp_auth::row(world).await?,
         gcloud_sdk::row(world).await?,
