@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use google_emulator::{Credential, Emulator, Endpoint, Fault, Mint};
+use google_id_token::doctor::Doctor;
 use google_id_token::{
     Builder, Claims, CloudRunUser, Env, Expires, HttpClient, ImpersonateLayer, Metadata, Scopes,
     ServiceAccount, User, id_token_from_jwt,
@@ -67,6 +68,23 @@ impl Printed {
         // A JWT of any kind, whoever made it.
         let found = text.lines().find(|line| line.contains("eyJ"));
         assert_eq!(found, None);
+    }
+
+    /// What the doctor says of these credentials, at an emulator with its faults.
+    async fn report(&self, emulator: &Emulator, credential: &Credential) {
+        let builder = if *credential == Credential::metadata() {
+            with_metadata(in_memory(emulator))
+        } else {
+            with_file(emulator, credential)
+        };
+        let doctor = Doctor::new(builder.user_tokens_for_cloud_run())
+            .url(AUDIENCE.parse().unwrap())
+            .call();
+        self.print(&doctor);
+        let report = doctor.examine().await;
+        let json = serde_json::to_string(&report).unwrap();
+        writeln!(self.clone(), "{report}\n{json}").unwrap();
+        self.print(&report);
     }
 
     /// Takes part in everything that is logged by this thread.
@@ -138,6 +156,7 @@ async fn no_failure_and_no_success_prints_a_secret() {
                     Err(error) => printed.print_error(&error),
                 }
                 printed.print(credentials.id_tokens());
+                printed.report(&emulator, &credential).await;
                 if let Some(access) = credentials.access_tokens() {
                     match access.get(&Scopes::cloud_platform()).await {
                         Ok(token) => {
