@@ -12,7 +12,9 @@ use crate::adc::{self, Found, Proof};
 use crate::base::Base;
 use crate::file::CredentialFile;
 use crate::source::{IMPERSONATE, Provider, Target, iam_credentials};
-use crate::{Credentials, Env, HttpClient, ImpersonateLayer, Kind, Looked};
+use crate::{
+    Credentials, Env, GcloudCli, HttpClient, ImpersonateLayer, Kind, Looked, StaticToken, TokenFile,
+};
 
 /// Where credentials come from, and what is done with them.
 ///
@@ -36,7 +38,7 @@ pub struct Builder {
     env: Env,
     file: Option<PathBuf>,
     json: Option<String>,
-    provider: Option<Arc<dyn TokenProvider>>,
+    own: Option<Base>,
     impersonate: Option<String>,
     delegates: Vec<String>,
     cloud_run_user: bool,
@@ -75,7 +77,31 @@ impl Builder {
     /// [`impersonate`](Self::impersonate) a service account with.
     #[must_use]
     pub fn access_tokens(mut self, provider: Arc<dyn TokenProvider>) -> Self {
-        self.provider = Some(provider);
+        self.own = Some(Base::Provider(Provider(provider)));
+        self
+    }
+
+    /// The gcloud CLI, instead of application default credentials.
+    ///
+    /// [`impersonate`](Self::impersonate) and
+    /// [`user_tokens_for_cloud_run`](Self::user_tokens_for_cloud_run) go for it too.
+    #[must_use]
+    pub fn gcloud(mut self, gcloud: GcloudCli) -> Self {
+        self.own = Some(Base::Gcloud(gcloud));
+        self
+    }
+
+    /// This one token, instead of application default credentials.
+    #[must_use]
+    pub fn static_token(mut self, token: StaticToken) -> Self {
+        self.own = Some(Base::Token(token));
+        self
+    }
+
+    /// A file whose token somebody else renews, instead of application default credentials.
+    #[must_use]
+    pub fn token_file(mut self, file: TokenFile) -> Self {
+        self.own = Some(Base::File(file));
         self
     }
 
@@ -160,7 +186,11 @@ impl Builder {
             ));
         }
         let (base, found, target) = self.find(looked).await?;
-        let target = self.target(target)?;
+        let target = match &base {
+            // It impersonates by itself.
+            Base::Gcloud(_) => None,
+            _ => self.target(target)?,
+        };
         Ok(Located {
             base,
             found,
@@ -178,7 +208,7 @@ impl Builder {
         match target {
             Some(target) => {
                 tracing::debug!(found, target = target.principal(), "impersonating");
-                Ok(self.impersonated(base, found, target))
+                self.impersonated(base, found, target)
             }
             None => {
                 tracing::debug!(found, "using these credentials");
@@ -200,21 +230,16 @@ impl Builder {
         &self,
         looked: &mut Vec<Looked>,
     ) -> Result<(Base, String, Option<Target>), SourceError> {
-        let given = [
-            self.file.is_some(),
-            self.json.is_some(),
-            self.provider.is_some(),
-        ];
+        let given = [self.file.is_some(), self.json.is_some(), self.own.is_some()];
         if given.into_iter().filter(|it| *it).count() > 1 {
             return Err(config(
-                "the builder got credentials twice: give it one of a file, JSON and a provider",
+                "the builder got credentials twice: give it one of a file, JSON and a source",
             ));
         }
-        if let Some(provider) = &self.provider {
-            let base = Base::Provider(Provider(Arc::clone(provider)));
-            let found = "the gcp_auth provider given".to_owned();
+        if let Some(base) = &self.own {
+            let found = base.origin();
             looked.push(Looked::given(&found, &Ok::<_, SourceError>(())));
-            return Ok((base, found, None));
+            return Ok((self.set_up(base.clone()), found, None));
         }
         let found = match (&self.file, &self.json) {
             (Some(path), _) => adc::read(&self.env, path, path.display().to_string()).await,
@@ -234,6 +259,25 @@ impl Builder {
         };
         let base = Base::of(file, self.http.clone());
         Ok((base, origin, target))
+    }
+
+    /// A source that was given, with the settings that it sees to itself.
+    fn set_up(&self, base: Base) -> Base {
+        let exempt = self.cloud_run_user;
+        match base {
+            Base::Gcloud(mut source) => {
+                if let Some(principal) = &self.impersonate {
+                    source = source.impersonate_through(&self.delegates, principal);
+                }
+                Base::Gcloud(match exempt {
+                    true => source.user_tokens_for_cloud_run(),
+                    false => source,
+                })
+            }
+            Base::Token(source) if exempt => Base::Token(source.user_tokens_for_cloud_run()),
+            Base::File(source) if exempt => Base::File(source.user_tokens_for_cloud_run()),
+            base => base,
+        }
     }
 
     /// Whom to impersonate in the end, by the file and by these settings.
@@ -258,20 +302,29 @@ impl Builder {
         }))
     }
 
-    fn impersonated(self, base: Base, found: String, target: Target) -> Credentials {
+    fn impersonated(
+        self,
+        base: Base,
+        found: String,
+        target: Target,
+    ) -> Result<Credentials, SourceError> {
         let principal = target.principal().to_owned();
         let layer = ImpersonateLayer::to(self.http, target).called_by(base.member());
         // One access token below serves all audiences above.
-        let access = base.access_tokens(self.cache.clone());
+        let Some(access) = base.access_tokens(self.cache.clone()) else {
+            return Err(config(format!(
+                "{found} has no access tokens, and it takes those to impersonate {principal}"
+            )));
+        };
         let id_tokens = self.cache.build(layer.layer(access));
-        Credentials {
+        Ok(Credentials {
             id_tokens,
             access_tokens: None,
             kind: Kind::Impersonated,
             found,
             principal: Some(principal),
             looked: Vec::new(),
-        }
+        })
     }
 
     fn plain(self, base: Base, found: String) -> Result<Credentials, SourceError> {
@@ -292,6 +345,9 @@ impl Builder {
                      gcloud's own client id only, never for an audience of choice. {IMPERSONATE}"
                 )));
             }
+            Base::Gcloud(source) => (Kind::GcloudCli, self.cache.build(source)),
+            Base::Token(source) => (Kind::StaticToken, self.cache.build(source)),
+            Base::File(source) => (Kind::TokenFile, self.cache.build(source)),
             Base::Provider(_) => {
                 return Err(config(
                     "a gcp_auth provider has access tokens only: name the service account whose \
@@ -301,7 +357,7 @@ impl Builder {
         };
         Ok(Credentials {
             id_tokens,
-            access_tokens: Some(access_tokens),
+            access_tokens,
             kind,
             found,
             principal,

@@ -22,6 +22,7 @@ pub(crate) use self::erased::Body;
 pub use self::erased::HttpClient;
 pub(crate) use self::failure::Failure;
 pub(crate) use self::pace::deadline;
+pub(crate) use self::redact::Redact;
 pub(crate) use self::refusal::Refusal;
 
 use self::pace::Pace;

@@ -4,6 +4,9 @@ mod adc;
 mod broken_files;
 mod detection;
 mod doctor;
+#[cfg(unix)]
+mod gcloud;
+mod given;
 mod minting;
 mod misbehaving;
 mod pacing;
