@@ -42,7 +42,7 @@ pub struct Builder {
     impersonate: Option<String>,
     delegates: Vec<String>,
     cloud_run_user: bool,
-    http: HttpClient,
+    http: Option<HttpClient>,
     cache: CacheBuilder,
 }
 
@@ -137,10 +137,11 @@ impl Builder {
         self
     }
 
-    /// The HTTP client that credentials are exchanged over, or a server in its place.
+    /// The HTTP client that credentials are exchanged over, or a server in its place. The default
+    /// one takes proxies and root certificates from the [`env`](Self::env).
     #[must_use]
     pub fn http(mut self, http: HttpClient) -> Self {
-        self.http = http;
+        self.http = Some(http);
         self
     }
 
@@ -169,9 +170,10 @@ impl Builder {
                 "credentials are read inside a tokio runtime, and there is none here",
             ));
         }
+        let this = self.map_http(|http| http);
         let mut looked = Vec::new();
-        let located = self.locate(&mut looked).await?;
-        let credentials = self.assemble(located)?;
+        let located = this.locate(&mut looked).await?;
+        let credentials = this.assemble(located)?;
         Ok(Credentials {
             looked,
             ..credentials
@@ -217,12 +219,18 @@ impl Builder {
         }
     }
 
-    /// The same, with its HTTP client made into another.
+    /// The same, with its HTTP client, the default one perhaps, made into another.
     pub(crate) fn map_http(self, change: impl FnOnce(HttpClient) -> HttpClient) -> Self {
+        let http = self.client();
         Self {
-            http: change(self.http),
+            http: Some(change(http)),
             ..self
         }
+    }
+
+    fn client(&self) -> HttpClient {
+        let own = self.http.clone();
+        own.unwrap_or_else(|| HttpClient::from_env(&self.env))
     }
 
     /// The credentials, where they were, and whom their file has them impersonate.
@@ -244,7 +252,7 @@ impl Builder {
         let found = match (&self.file, &self.json) {
             (Some(path), _) => adc::read(&self.env, path, path.display().to_string()).await,
             (_, Some(json)) => adc::parse(json.clone().into(), JSON.to_owned()).await,
-            (None, None) => adc::find(&self.env, &self.http, looked).await,
+            (None, None) => adc::find(&self.env, &self.client(), looked).await,
         };
         match (&self.file, &self.json) {
             (Some(path), _) => looked.push(Looked::given(path.display(), &found)),
@@ -257,7 +265,7 @@ impl Builder {
             Proof::File(CredentialFile::Impersonated(file)) => (file.source, Some(file.target)),
             Proof::File(file) => (file, None),
         };
-        let base = Base::of(file, self.http.clone());
+        let base = Base::of(file, self.client());
         Ok((base, origin, target))
     }
 
@@ -309,7 +317,7 @@ impl Builder {
         target: Target,
     ) -> Result<Credentials, SourceError> {
         let principal = target.principal().to_owned();
-        let layer = ImpersonateLayer::to(self.http, target).called_by(base.member());
+        let layer = ImpersonateLayer::to(self.client(), target).called_by(base.member());
         // One access token below serves all audiences above.
         let Some(access) = base.access_tokens(self.cache.clone()) else {
             return Err(config(format!(

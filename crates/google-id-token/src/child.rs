@@ -58,7 +58,7 @@ pub(crate) async fn run(mut command: Command, deadline: Instant) -> Result<Outpu
     .unwrap_or(Err(Failed::Late));
     // Else it is killed now; the runtime buries it, and nobody waits for that.
     if ended.is_ok() {
-        group.is_gone();
+        group.release();
     }
     ended
 }
@@ -109,7 +109,7 @@ impl Group {
     }
 
     /// It ended by itself: its number may be somebody else's soon.
-    fn is_gone(self) {
+    fn release(self) {
         std::mem::forget(self);
     }
 }

@@ -8,6 +8,8 @@ mod failure;
 mod pace;
 mod redact;
 mod refusal;
+mod roots;
+mod route;
 
 use ::http::{HeaderMap, Request, Response, StatusCode};
 use bytes::Bytes;

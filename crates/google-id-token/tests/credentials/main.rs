@@ -13,3 +13,4 @@ mod pacing;
 mod protocols;
 mod secrets;
 mod support;
+mod tls;
