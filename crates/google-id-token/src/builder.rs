@@ -42,6 +42,7 @@ pub struct Builder {
     impersonate: Option<String>,
     delegates: Vec<String>,
     cloud_run_user: bool,
+    self_signed: bool,
     http: Option<HttpClient>,
     cache: CacheBuilder,
 }
@@ -134,6 +135,18 @@ impl Builder {
     #[must_use]
     pub fn user_tokens_for_cloud_run(mut self) -> Self {
         self.cloud_run_user = true;
+        self
+    }
+
+    /// JWTs that the service account signs itself, in place of Google's ID tokens.
+    ///
+    /// Identity-Aware Proxy takes them, with the URL of the resource as the audience; Cloud Run
+    /// does not. A key file signs them here; an account that is [impersonated](Self::impersonate)
+    /// has IAM sign them, for which the credentials need `roles/iam.serviceAccountTokenCreator`
+    /// on it. Other credentials are an error then.
+    #[must_use]
+    pub fn self_signed(mut self) -> Self {
+        self.self_signed = true;
         self
     }
 
@@ -324,6 +337,10 @@ impl Builder {
                 "{found} has no access tokens, and it takes those to impersonate {principal}"
             )));
         };
+        let mut layer = layer.renewing(access.clone());
+        if self.self_signed {
+            layer = layer.self_signed();
+        }
         let id_tokens = self.cache.build(layer.layer(access));
         Ok(Credentials {
             id_tokens,
@@ -339,6 +356,16 @@ impl Builder {
         let access_tokens = base.access_tokens(self.cache.clone());
         let principal = base.principal().map(str::to_owned);
         let (kind, id_tokens) = match base {
+            Base::ServiceAccount(source) if self.self_signed => (
+                Kind::ServiceAccount,
+                self.cache.build(source.self_signed()?),
+            ),
+            _ if self.self_signed => {
+                return Err(config(format!(
+                    "{found} has no key to sign JWTs with: name the service account that is to \
+                     sign them with `impersonate` (it may be the credentials' own)"
+                )));
+            }
             Base::Metadata(source) => (Kind::Metadata, self.cache.build(source)),
             Base::ServiceAccount(source) => (Kind::ServiceAccount, self.cache.build(source)),
             Base::User(source) if self.cloud_run_user => {
@@ -411,6 +438,7 @@ impl fmt::Debug for Builder {
             .field("impersonate", &self.impersonate)
             .field("delegates", &self.delegates)
             .field("cloud_run_user", &self.cloud_run_user)
+            .field("self_signed", &self.self_signed)
             .finish_non_exhaustive()
     }
 }

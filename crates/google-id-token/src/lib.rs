@@ -25,8 +25,8 @@ pub use self::env::Env;
 pub use self::http::HttpClient;
 pub use self::jwt::{Claims, id_token_from_jwt};
 pub use self::source::{
-    CloudRunUser, Fetch, GcloudCli, Impersonate, ImpersonateLayer, Metadata, ServiceAccount,
-    StaticToken, TokenFile, User,
+    CloudRunUser, Fetch, GcloudCli, Impersonate, ImpersonateLayer, Metadata, SelfSigned,
+    ServiceAccount, StaticToken, TokenFile, User,
 };
 
 /// ID tokens for whoever this process runs as: application default credentials, with the

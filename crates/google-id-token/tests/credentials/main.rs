@@ -7,6 +7,7 @@ mod doctor;
 #[cfg(unix)]
 mod gcloud;
 mod given;
+mod iap;
 mod minting;
 mod misbehaving;
 mod pacing;
