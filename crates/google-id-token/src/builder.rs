@@ -1,5 +1,7 @@
 //! From settings to credentials: find them, and put what they need on top.
 
+mod located;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use gcp_auth::TokenProvider;
 use tower::Layer;
 use tower_id_token::{CacheBuilder, ErrorKind, SourceError};
 
+use self::located::Located;
 use crate::adc::{self, Found, Proof};
 use crate::base::Base;
 use crate::file::CredentialFile;
@@ -398,31 +401,6 @@ impl Builder {
             principal,
             looked: Vec::new(),
         })
-    }
-}
-
-/// Credentials that were found, and nothing done with them yet.
-pub(crate) struct Located {
-    pub(crate) base: Base,
-    pub(crate) found: String,
-    pub(crate) target: Option<Target>,
-}
-
-impl Located {
-    /// What kind of credentials they will be.
-    pub(crate) fn kind(&self) -> Option<Kind> {
-        match self.target {
-            Some(_) => Some(Kind::Impersonated),
-            None => self.base.kind(),
-        }
-    }
-
-    /// Whose tokens they will give, where that is known.
-    pub(crate) fn principal(&self) -> Option<&str> {
-        match &self.target {
-            Some(target) => Some(target.principal()),
-            None => self.base.principal(),
-        }
     }
 }
 

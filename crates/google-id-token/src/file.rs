@@ -55,7 +55,8 @@ impl CredentialFile {
             "gdch_service_account" => Err(fields.wrong("type", GDCH)),
             other => {
                 let what = format!(
-                    "{other:?} is not a kind of credentials that is known here, so no Google ID                      token can come of it: {SUPPORTED} are"
+                    "{other:?} is not a kind of credentials that is known here, so no Google ID \
+                     token can come of it: {SUPPORTED} are"
                 );
                 Err(fields.wrong("type", &what))
             }

@@ -1,19 +1,14 @@
-//! The doctor says what is wrong, which command mends it, and is done within ten seconds.
+//! The doctor says what is wrong, and which command mends it.
 
-use std::future::pending;
-use std::io;
-use std::time::{Duration, SystemTime};
+mod calls;
+mod time;
 
-use bytes::Bytes;
-use google_emulator::{Body, Credential, Emulator, Endpoint, Fault, Grant, Mint, RunService};
+use google_emulator::{Credential, Emulator, Endpoint, Fault, Grant, Mint, RunService};
 use google_id_token::doctor::{Doctor, Place, Report, Severity, Step};
-use google_id_token::{Builder, Clock, Env, HttpClient, Kind, Sight};
-use http::{Request, Response};
-use http_body_util::Full;
-use tokio::time::Instant;
+use google_id_token::{Builder, Env, Kind, Sight};
 
 use crate::support::{
-    AUDIENCE, Peer, answer, in_memory, metadata_answer, nobody, with_file, with_metadata,
+    AUDIENCE, Peer, in_memory, metadata_answer, nobody, with_file, with_metadata,
 };
 
 const CALLER: &str = "caller@demo-project.iam.gserviceaccount.com";
@@ -256,118 +251,6 @@ async fn a_token_for_somebody_else_is_a_problem() {
     );
 }
 
-/// Examines with something hanging, which has to take less than ten seconds.
-async fn hung(builder: Builder) -> Report {
-    let start = Instant::now();
-    let report = call(builder).await;
-    assert!(start.elapsed() < Duration::from_secs(10));
-    assert!(!report.would_work());
-    report
-}
-
-#[tokio::test(start_paused = true)]
-async fn whatever_hangs_is_named_within_ten_seconds() {
-    for (credential, endpoint, step, parts) in [
-        (
-            Credential::metadata(),
-            Endpoint::Metadata,
-            Step::Token,
-            ["http://metadata.google.internal", "no answer within"],
-        ),
-        (
-            Credential::service_account(),
-            Endpoint::Token,
-            Step::Token,
-            ["https://oauth2.googleapis.com/token", "no answer within"],
-        ),
-        (
-            Credential::impersonated_by_user(),
-            Endpoint::GenerateIdToken,
-            Step::Token,
-            ["https://iamcredentials.googleapis.com", "no answer within"],
-        ),
-        (
-            Credential::service_account(),
-            Endpoint::Run,
-            Step::Call,
-            [AUDIENCE, "gave up after 9.8 s"],
-        ),
-    ] {
-        let emulator = Emulator::new();
-        let builder = if credential == Credential::metadata() {
-            with_metadata(in_memory(&emulator))
-        } else {
-            with_file(&emulator, &credential)
-        };
-        emulator.fault(endpoint, Fault::hang());
-        let report = hung(builder).await;
-        has(&told(&report, step, Severity::Problem), &parts);
-        // What was seen before is there.
-        assert!(report.identity.is_some() && report.audience.is_some());
-        assert_eq!(report.token.is_some(), step == Step::Call);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_network_that_swallows_everything_takes_no_longer() {
-    let http = HttpClient::from_service(tower::service_fn(|_: Request<Full<Bytes>>| {
-        pending::<io::Result<Response<Full<Bytes>>>>()
-    }));
-    let env = Env::empty().variable("HOME", "/home/me");
-    let report = hung(Builder::new().env(env.clone()).http(http.clone())).await;
-    has(
-        &told(&report, Step::Credentials, Severity::Problem),
-        &["no answer from"],
-    );
-
-    let patient = env.variable("GCE_METADATA_TIMEOUT", "60");
-    let report = hung(Builder::new().env(patient).http(http)).await;
-    has(
-        &told(&report, Step::Credentials, Severity::Problem),
-        &["gave up after 9.8 s", "to answer"],
-    );
-    assert_eq!(report.looked.len(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_body_without_end_takes_no_longer() {
-    let emulator = Emulator::new();
-    emulator.fault(Endpoint::Run, Fault::status(503).body("slow").after(HOUR));
-    hung(with_metadata(in_memory(&emulator))).await;
-}
-
-#[tokio::test]
-async fn a_clock_that_is_ten_minutes_off_is_noticed() {
-    for (ours_ahead, way) in [(true, " s ahead of"), (false, "behind")] {
-        let clock = move || {
-            let now: SystemTime = Clock::default().now();
-            match ours_ahead {
-                true => now - TEN_MINUTES,
-                false => now + TEN_MINUTES,
-            }
-        };
-        let emulator = Emulator::builder().clock(clock).build();
-        let report = call(with_metadata(in_memory(&emulator))).await;
-        assert!(report.would_work(), "{report}");
-        let skew = report.clock.as_ref().unwrap().seconds;
-        assert!((595..=601).contains(&skew.abs()), "{skew}");
-        assert_eq!(skew > 0, ours_ahead);
-        let warning = told(&report, Step::Clock, Severity::Warning);
-        has(&warning, &[way, "metadata.google.internal"]);
-
-        if ours_ahead {
-            // The key's own JWTs are from the future.
-            let report = call(with_file(&emulator, &Credential::service_account())).await;
-            assert!(!report.would_work());
-            told(&report, Step::Clock, Severity::Problem);
-            has(
-                &told(&report, Step::Token, Severity::Problem),
-                &["invalid_grant", "clock"],
-            );
-        }
-    }
-}
-
 #[tokio::test]
 async fn the_audience_that_a_url_asks_for_is_explained() {
     let emulator = Emulator::new();
@@ -435,90 +318,6 @@ async fn a_custom_domain_works_with_the_audience_that_is_given() {
 }
 
 #[tokio::test]
-async fn each_refusal_is_told_for_what_it_is() {
-    let google = |what: &str| format!("<html><title>Error</title>{what}</html>");
-    let cases = [
-        (
-            answer(403, "{\"error\":\"no\"}"),
-            Severity::Problem,
-            "the app itself refused it with 403",
-        ),
-        (
-            answer(401, "who are you?"),
-            Severity::Problem,
-            "the app itself refused it with 401",
-        ),
-        (
-            answer(401, "Invalid IAP credentials: JWT audience doesn't match"),
-            Severity::Problem,
-            "OAuth client id",
-        ),
-        (
-            answer(404, google("Error 404 (Not Found)!!1")),
-            Severity::Problem,
-            "the front end knows no service",
-        ),
-        (
-            answer(404, "no such page"),
-            Severity::Note,
-            "the app, which answered 404",
-        ),
-        (answer(503, "busy"), Severity::Warning, "503"),
-        (
-            Err(io::Error::other("no such host")),
-            Severity::Problem,
-            "no such host",
-        ),
-    ];
-    for (said, severity, part) in cases {
-        let said = std::sync::Mutex::new(Some(said));
-        let peer = Peer::default();
-        let service = peer.client(move |_, _| said.lock().unwrap().take().unwrap());
-        let report = doctor(with_metadata(in_memory(&Emulator::new())), AUDIENCE)
-            .call_through(service)
-            .examine()
-            .await;
-        has(&told(&report, Step::Call, severity), &[part]);
-        assert_eq!(report.would_work(), severity < Severity::Problem);
-        assert_eq!(peer.asked().len(), 1);
-    }
-}
-
-#[tokio::test]
-async fn a_redirection_to_the_sign_in_page_is_no_success_and_is_not_followed() {
-    let peer = Peer::default();
-    let service = peer.client(|_, _| {
-        let mut said = answer(302, "")?;
-        let to = "https://accounts.google.com/o/oauth2/v2/auth?x=y";
-        said.headers_mut().insert("location", to.parse().unwrap());
-        Ok(said)
-    });
-    let report = doctor(with_metadata(in_memory(&Emulator::new())), AUDIENCE)
-        .call_through(service)
-        .examine()
-        .await;
-    assert!(!report.would_work());
-    has(
-        &told(&report, Step::Call, Severity::Problem),
-        &["Identity-Aware Proxy"],
-    );
-    assert_eq!(peer.asked().len(), 1);
-}
-
-#[tokio::test]
-async fn a_service_that_streams_for_ever_has_answered() {
-    let emulator = Emulator::builder()
-        .run(
-            RunService::new("hello").container(tower::service_fn(|_: Request<Body>| async {
-                Ok::<_, io::Error>(Response::new(Body::from("on and on")))
-            })),
-        )
-        .build();
-    emulator.fault(Endpoint::Run, Fault::endless());
-    assert!(call(with_metadata(in_memory(&emulator))).await.would_work());
-}
-
-#[tokio::test]
 async fn a_token_without_an_e_mail_is_worth_a_warning() {
     let peer = Peer::default();
     let bare = crate::support::jwt(&serde_json::json!({
@@ -543,6 +342,3 @@ fn outside_a_runtime_it_is_a_report_and_no_panic() {
     };
     assert!(!report.would_work());
 }
-
-const HOUR: Duration = Duration::from_secs(3600);
-const TEN_MINUTES: Duration = Duration::from_secs(600);
