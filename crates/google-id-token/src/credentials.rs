@@ -77,6 +77,12 @@ pub enum Kind {
     User,
     /// A service account, by the leave of another identity.
     Impersonated,
+    /// Whoever the gcloud CLI is logged in as, or impersonates.
+    GcloudCli,
+    /// One token, minted elsewhere.
+    StaticToken,
+    /// A file whose token somebody else renews.
+    TokenFile,
 }
 
 impl fmt::Display for Kind {
@@ -86,6 +92,9 @@ impl fmt::Display for Kind {
             Self::ServiceAccount => "a service account's key",
             Self::User => "a user's login",
             Self::Impersonated => "an impersonated service account",
+            Self::GcloudCli => "the gcloud CLI",
+            Self::StaticToken => "a token given",
+            Self::TokenFile => "a token file",
         })
     }
 }

@@ -25,6 +25,7 @@ mod report;
 mod wanted;
 mod watch;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use ::http::Uri;
@@ -123,10 +124,15 @@ impl Doctor {
         let watch = Watch::default();
         let limit = self.limit;
         let until = Instant::now() + limit;
-        let examined = timeout_at(until, self.steps(&mut report, &watch)).await;
+        let late = {
+            let steps = pin!(self.steps(&mut report, &watch));
+            let examined = timeout_at(until, steps).await;
+            // Asked before the steps are dropped: then nobody waits any more.
+            examined.err().map(|_elapsed| watch.waits_for())
+        };
         report.clock = watch.skew();
-        if examined.is_err() {
-            report.add(gave_up(report.step, &watch, limit));
+        if let Some(whom) = late {
+            report.add(gave_up(report.step, whom, limit));
         }
         report.judge_clock();
         report.finish();
@@ -188,8 +194,8 @@ impl Doctor {
     }
 }
 
-fn gave_up(step: Step, watch: &Watch, limit: Duration) -> Finding {
-    let doing = match watch.waits_for() {
+fn gave_up(step: Step, whom: Option<String>, limit: Duration) -> Finding {
+    let doing = match whom {
         Some(whom) => format!("waiting for {whom} to answer"),
         None => "waiting".to_owned(),
     };

@@ -4,6 +4,7 @@ mod access_token;
 mod adc;
 mod base;
 mod builder;
+mod child;
 mod credentials;
 pub mod doctor;
 mod endpoint;
@@ -24,7 +25,8 @@ pub use self::env::Env;
 pub use self::http::HttpClient;
 pub use self::jwt::{Claims, id_token_from_jwt};
 pub use self::source::{
-    CloudRunUser, Fetch, Impersonate, ImpersonateLayer, Metadata, ServiceAccount, User,
+    CloudRunUser, Fetch, GcloudCli, Impersonate, ImpersonateLayer, Metadata, SelfSigned,
+    ServiceAccount, StaticToken, TokenFile, User,
 };
 
 /// ID tokens for whoever this process runs as: application default credentials, with the

@@ -164,7 +164,7 @@ impl Failure {
 }
 
 /// The innermost cause: hyper's outer ones say no more than "client error (Connect)".
-fn describe(error: &(dyn Error + 'static)) -> String {
+pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
     causes(error).last().unwrap_or(error).to_string()
 }
 
