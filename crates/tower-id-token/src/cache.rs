@@ -2,6 +2,7 @@
 
 mod flight;
 mod lookup;
+mod observe;
 mod pace;
 mod reader;
 mod state;
@@ -19,6 +20,7 @@ use tower::util::BoxCloneService;
 use tower::{Service, ServiceExt};
 
 pub use self::lookup::{Lookup, Wait};
+use self::observe::Observers;
 use self::pace::Pace;
 pub(crate) use self::reader::Reader;
 use self::state::State;
@@ -87,6 +89,7 @@ pub(crate) struct Shared<K, V> {
     deadline: Duration,
     capacity: usize,
     clock: Clock,
+    observers: Observers<K, V>,
 }
 
 impl<K, V> Cache<K, V>
@@ -236,6 +239,7 @@ impl CacheBuilder {
                 deadline: self.deadline,
                 capacity: self.capacity,
                 clock: self.clock,
+                observers: Observers::default(),
             }),
         }
     }
