@@ -45,18 +45,20 @@
 //! In this order, and the first thing that is wrong is the [`RefusalKind`]:
 //!
 //! 1. The length: more than 16 KiB is not looked at.
-//! 2. The form: three parts of unpadded base64url, the first two JSON objects, no name twice
-//!    (RFC 7515, sections 3.1 and 5.2; RFC 8725, section 2.4).
-//! 3. The header: the algorithm of an issuer that is configured, nothing `crit`ical, a type that
-//!    is absent or `JWT`. Keys that a token brings along are not looked at.
+//! 2. The form: three parts of unpadded base64url (RFC 7515, section 3.1).
+//! 3. The header: a JSON object with no name in it twice; the algorithm of an issuer that is
+//!    configured; nothing `crit`ical; a type that is absent or `JWT`. Keys that a token brings
+//!    along are not looked at (RFC 8725, section 3).
 //! 4. The key: one of the issuer's own, by its id. An id that is not known has the keys fetched
 //!    again, every 30 s at most.
 //! 5. The signature: RS256 by Google's certs, or ES256 by IAP's keys.
-//! 6. The issuer, which is tied to its algorithm, its keys and its audiences: nothing crosses over.
-//! 7. The audience, exactly one, exactly as configured.
-//! 8. The times: `exp`, `iat` and `nbf` with a leeway of 30 s, and a life of 24 h at most (10
+//! 6. The claims: a JSON object with no name in it twice, each claim of its right type.
+//! 7. The issuer, which is tied to its algorithm, its keys and its audiences: nothing crosses
+//!    over.
+//! 8. The audience, exactly one, exactly as configured.
+//! 9. The times: `exp`, `iat` and `nbf` with a leeway of 30 s, and a life of 24 h at most (10
 //!    minutes for IAP).
-//! 9. The caller: your own lists and rules. An e-mail counts only where Google has verified it.
+//! 10. The caller: your own lists and rules. An e-mail counts only where Google has verified it.
 //!
 //! # What is behind whom
 //!

@@ -13,21 +13,21 @@ use super::{Caller, Issuer, Refusal, RefusalKind};
 
 /// Everything about a token but which key it names. `now` is in seconds since 1970.
 pub(super) fn check(
-    token: &Token<'_>,
+    token: Token<'_>,
     key: &PublicKey,
     trusted: &Trusted,
     rules: &Rules,
     leeway: Duration,
     now: u64,
 ) -> Result<Caller, Refusal> {
-    if !key.verifies(token.signed.as_bytes(), &token.signature()?) {
+    if !key.verifies(token.signed.as_bytes(), &token.signature) {
         return Err(RefusalKind::Signature.into());
     }
     let Read {
         claims,
         not_before,
         email_unverified,
-    } = claims::read(token.payload()?, trusted)?;
+    } = claims::read(token.payload, trusted)?;
     times(&claims, not_before, leeway.as_secs(), now)?;
     let caller = Caller(Arc::new(claims));
     rules.admit(&caller, email_unverified)?;

@@ -143,7 +143,7 @@ impl<'de> Visitor<'de> for AnyScalar {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        // Only the first is looked into: arrays in arrays go no deeper than this.
+        // serde_json itself stops at 128 levels.
         let first = seq.next_element::<First<'de>>()?;
         let mut more = false;
         while seq.next_element::<IgnoredAny>()?.is_some() {

@@ -13,8 +13,8 @@ pub(super) struct Token<'a> {
     pub(super) key_id: String,
     /// What the signature is over: header and payload, as they came.
     pub(super) signed: &'a str,
-    payload: &'a str,
-    signature: &'a str,
+    pub(super) signature: Vec<u8>,
+    pub(super) payload: Vec<u8>,
 }
 
 impl<'a> Token<'a> {
@@ -40,17 +40,9 @@ impl<'a> Token<'a> {
             algorithm: header.algorithm,
             key_id: header.key_id,
             signed: &token[..token.len() - signature.len() - 1],
-            payload,
-            signature,
+            signature: decode(signature)?,
+            payload: decode(payload)?,
         })
-    }
-
-    pub(super) fn payload(&self) -> Result<Vec<u8>, RefusalKind> {
-        decode(self.payload)
-    }
-
-    pub(super) fn signature(&self) -> Result<Vec<u8>, RefusalKind> {
-        decode(self.signature)
     }
 }
 

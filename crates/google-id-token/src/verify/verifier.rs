@@ -67,7 +67,7 @@ impl Verifier {
         let Lookup::Hit(keys) = trusted.keys.current() else {
             return None;
         };
-        self.check(token, &parsed, trusted, &keys, now)
+        self.check(token, parsed, trusted, &keys, now).ok()
     }
 
     /// The whole check, with a fetch of keys where it takes one.
@@ -78,12 +78,13 @@ impl Verifier {
     ) -> Result<Caller, Refusal> {
         let (parsed, trusted) = self.parse(&token, issuer)?;
         let keys = trusted.keys.current().await.map_err(Refusal::keys)?;
-        if let Some(result) = self.check(&token, &parsed, trusted, &keys, self.now()) {
-            return result;
-        }
+        let parsed = match self.check(&token, parsed, trusted, &keys, self.now()) {
+            Ok(result) => return result,
+            Err(parsed) => parsed,
+        };
         let keys = trusted.keys.newer().await.map_err(Refusal::keys)?;
-        self.check(&token, &parsed, trusted, &keys, self.now())
-            .unwrap_or_else(|| Err(RefusalKind::UnknownKey.into()))
+        self.check(&token, parsed, trusted, &keys, self.now())
+            .unwrap_or_else(|_| Err(RefusalKind::UnknownKey.into()))
     }
 
     /// Takes a token apart, and finds whose it claims to be.
@@ -102,21 +103,23 @@ impl Verifier {
         Ok((token, trusted))
     }
 
-    /// Checks with these keys; `None` where the token's key is not among them.
-    fn check(
+    /// Checks with these keys; where the token's key is not among them, gives it back.
+    fn check<'t>(
         &self,
         token: &str,
-        parsed: &Token<'_>,
+        parsed: Token<'t>,
         trusted: &Trusted,
         keys: &Keys,
         now: u64,
-    ) -> Option<Result<Caller, Refusal>> {
-        let key = keys.find(&parsed.key_id)?;
+    ) -> Result<Result<Caller, Refusal>, Token<'t>> {
+        let Some(key) = keys.find(&parsed.key_id) else {
+            return Err(parsed);
+        };
         let result = check(parsed, key, trusted, &self.0.rules, self.0.leeway, now);
         if let (Ok(caller), Some(remembered)) = (&result, &self.0.remembered) {
             remembered.keep(token, caller, keys, now);
         }
-        Some(result)
+        Ok(result)
     }
 
     /// The caller whose token was good a moment ago, if it was checked with today's keys.
