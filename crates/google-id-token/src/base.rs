@@ -4,7 +4,7 @@ use tower_id_token::{Cache, CacheBuilder};
 
 use crate::file::CredentialFile;
 use crate::source::Provider;
-use crate::{AccessToken, HttpClient, Metadata, Scopes, ServiceAccount, User};
+use crate::{AccessToken, HttpClient, Kind, Metadata, Scopes, ServiceAccount, User};
 
 /// One identity, not yet impersonating another.
 pub(crate) enum Base {
@@ -33,6 +33,16 @@ impl Base {
             Self::ServiceAccount(source) => cache.build(source.clone()),
             Self::User(source) => cache.build(source.clone()),
             Self::Provider(source) => cache.build(source.clone()),
+        }
+    }
+
+    /// What kind of credentials it is; none for access tokens alone.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Metadata(_) => Some(Kind::Metadata),
+            Self::ServiceAccount(_) => Some(Kind::ServiceAccount),
+            Self::User(_) => Some(Kind::User),
+            Self::Provider(_) => None,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::adc::{self, Found, Proof};
 use crate::base::Base;
 use crate::file::CredentialFile;
 use crate::source::{IMPERSONATE, Provider, Target, iam_credentials};
-use crate::{Credentials, Env, HttpClient, ImpersonateLayer, Kind};
+use crate::{Credentials, Env, HttpClient, ImpersonateLayer, Kind, Looked};
 
 /// Where credentials come from, and what is done with them.
 ///
@@ -143,13 +143,38 @@ impl Builder {
                 "credentials are read inside a tokio runtime, and there is none here",
             ));
         }
+        let mut looked = Vec::new();
+        let located = self.locate(&mut looked).await?;
+        let credentials = self.assemble(located)?;
+        Ok(Credentials {
+            looked,
+            ..credentials
+        })
+    }
+
+    /// Finds the credentials, and leaves word of every place that it looked at.
+    pub(crate) async fn locate(&self, looked: &mut Vec<Looked>) -> Result<Located, SourceError> {
         if !self.delegates.is_empty() && self.impersonate.is_none() {
             return Err(config(
                 "delegates lead to a service account: name it with `impersonate`",
             ));
         }
-        let (base, found, target) = self.find().await?;
+        let (base, found, target) = self.find(looked).await?;
         let target = self.target(target)?;
+        Ok(Located {
+            base,
+            found,
+            target,
+        })
+    }
+
+    /// Puts what the credentials need on top of them.
+    pub(crate) fn assemble(self, located: Located) -> Result<Credentials, SourceError> {
+        let Located {
+            base,
+            found,
+            target,
+        } = located;
         match target {
             Some(target) => {
                 tracing::debug!(found, target = target.principal(), "impersonating");
@@ -162,8 +187,19 @@ impl Builder {
         }
     }
 
+    /// The same, with its HTTP client made into another.
+    pub(crate) fn map_http(self, change: impl FnOnce(HttpClient) -> HttpClient) -> Self {
+        Self {
+            http: change(self.http),
+            ..self
+        }
+    }
+
     /// The credentials, where they were, and whom their file has them impersonate.
-    async fn find(&self) -> Result<(Base, String, Option<Target>), SourceError> {
+    async fn find(
+        &self,
+        looked: &mut Vec<Looked>,
+    ) -> Result<(Base, String, Option<Target>), SourceError> {
         let given = [
             self.file.is_some(),
             self.json.is_some(),
@@ -176,13 +212,21 @@ impl Builder {
         }
         if let Some(provider) = &self.provider {
             let base = Base::Provider(Provider(Arc::clone(provider)));
-            return Ok((base, "the gcp_auth provider given".to_owned(), None));
+            let found = "the gcp_auth provider given".to_owned();
+            looked.push(Looked::given(&found, &Ok::<_, SourceError>(())));
+            return Ok((base, found, None));
         }
-        let Found { proof, origin } = match (&self.file, &self.json) {
-            (Some(path), _) => adc::read(&self.env, path, path.display().to_string()).await?,
-            (_, Some(json)) => adc::parse(json.clone().into(), "the JSON given".to_owned()).await?,
-            (None, None) => adc::find(&self.env, &self.http).await?,
+        let found = match (&self.file, &self.json) {
+            (Some(path), _) => adc::read(&self.env, path, path.display().to_string()).await,
+            (_, Some(json)) => adc::parse(json.clone().into(), JSON.to_owned()).await,
+            (None, None) => adc::find(&self.env, &self.http, looked).await,
         };
+        match (&self.file, &self.json) {
+            (Some(path), _) => looked.push(Looked::given(path.display(), &found)),
+            (_, Some(_)) => looked.push(Looked::given(JSON, &found)),
+            (None, None) => {}
+        }
+        let Found { proof, origin } = found?;
         let (file, target) = match proof {
             Proof::Metadata(metadata) => return Ok((Base::Metadata(metadata), origin, None)),
             Proof::File(CredentialFile::Impersonated(file)) => (file.source, Some(file.target)),
@@ -226,6 +270,7 @@ impl Builder {
             kind: Kind::Impersonated,
             found,
             principal: Some(principal),
+            looked: Vec::new(),
         }
     }
 
@@ -260,7 +305,33 @@ impl Builder {
             kind,
             found,
             principal,
+            looked: Vec::new(),
         })
+    }
+}
+
+/// Credentials that were found, and nothing done with them yet.
+pub(crate) struct Located {
+    pub(crate) base: Base,
+    pub(crate) found: String,
+    pub(crate) target: Option<Target>,
+}
+
+impl Located {
+    /// What kind of credentials they will be.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        match self.target {
+            Some(_) => Some(Kind::Impersonated),
+            None => self.base.kind(),
+        }
+    }
+
+    /// Whose tokens they will give, where that is known.
+    pub(crate) fn principal(&self) -> Option<&str> {
+        match &self.target {
+            Some(target) => Some(target.principal()),
+            None => self.base.principal(),
+        }
     }
 }
 
@@ -279,3 +350,5 @@ impl fmt::Debug for Builder {
             .finish_non_exhaustive()
     }
 }
+
+const JSON: &str = "the JSON given";

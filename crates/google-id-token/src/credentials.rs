@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use tower_id_token::{Audience, Cache, IdToken};
 
-use crate::{AccessToken, Scopes};
+use crate::{AccessToken, Looked, Scopes};
 
 /// What this process proves its identity with. Made by [`Builder::build`](crate::Builder::build).
 ///
@@ -16,6 +17,7 @@ pub struct Credentials {
     pub(crate) kind: Kind,
     pub(crate) found: String,
     pub(crate) principal: Option<String>,
+    pub(crate) looked: Vec<Looked>,
 }
 
 impl Credentials {
@@ -40,6 +42,11 @@ impl Credentials {
         &self.found
     }
 
+    /// The places that were looked at, in order; these credentials were in the last one.
+    pub fn looked(&self) -> &[Looked] {
+        &self.looked
+    }
+
     /// The e-mail of who the tokens are for, where it is known without asking: from a key file,
     /// or because it is impersonated.
     pub fn principal(&self) -> Option<&str> {
@@ -58,7 +65,8 @@ impl fmt::Debug for Credentials {
 }
 
 /// The kinds of credentials that there are. `Display` names them in words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Kind {
     /// The metadata server's default service account.

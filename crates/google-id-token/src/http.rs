@@ -18,6 +18,7 @@ use tower_id_token::{ErrorKind, SourceError};
 
 pub(crate) use self::answer::Answer;
 pub(crate) use self::call::Call;
+pub(crate) use self::erased::Body;
 pub use self::erased::HttpClient;
 pub(crate) use self::failure::Failure;
 pub(crate) use self::pace::deadline;

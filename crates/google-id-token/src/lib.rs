@@ -5,6 +5,7 @@ mod adc;
 mod base;
 mod builder;
 mod credentials;
+pub mod doctor;
 mod endpoint;
 mod env;
 mod file;
@@ -18,6 +19,7 @@ pub mod verify;
 pub use tower_id_token::*;
 
 pub use self::access_token::{AccessToken, Scopes};
+pub use self::adc::{Looked, Sight};
 pub use self::builder::Builder;
 pub use self::credentials::{Credentials, Kind};
 pub use self::env::Env;

@@ -62,7 +62,7 @@ impl HttpClient {
         }
     }
 
-    pub(super) fn service(
+    pub(crate) fn service(
         &self,
     ) -> BoxCloneSyncService<Request<Full<Bytes>>, Response<Body>, BoxError> {
         self.service.clone()
