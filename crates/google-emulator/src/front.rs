@@ -148,6 +148,7 @@ impl World {
                 self.iam(endpoint, asked, mint)
             }
             Endpoint::Certs => (self.certs(asked), None),
+            Endpoint::IapKeys => (self.iap_keys(asked), None),
             _ if endpoint.is_metadata() => (self.metadata(asked, mint), None),
             _ => (
                 answer::html(404, "<title>Error 404 (Not Found)!!1</title>"),

@@ -55,9 +55,18 @@ pub(crate) fn sign(claims: &Value, key: &Key) -> String {
 
 /// Signs `claims` by RS256, whatever `header` says.
 pub(crate) fn sign_with(header: &Value, claims: &Value, key: &Key) -> String {
+    sign_by(header, claims, |signed| key.sign(signed))
+}
+
+/// Signs `claims` under `header` in this way.
+pub(crate) fn sign_by(
+    header: &Value,
+    claims: &Value,
+    sign: impl FnOnce(&[u8]) -> Vec<u8>,
+) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!("{}.{}", part(header), part(claims));
-    let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()));
+    let signature = URL_SAFE_NO_PAD.encode(sign(signed.as_bytes()));
     format!("{signed}.{signature}")
 }
 

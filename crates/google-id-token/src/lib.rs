@@ -13,6 +13,8 @@ mod file;
 mod http;
 mod jwt;
 mod source;
+#[cfg(feature = "verify")]
+pub mod verify;
 
 #[doc(inline)]
 pub use tower_id_token::*;
