@@ -1,18 +1,17 @@
 //! The command line: each command measures one thing and prints it as a table.
 
-use std::error::Error;
+mod commands;
 
-use bench::hot;
-use bench::row::{self, FLOOR};
-use bench::table::Table;
-use bench::{allocations, callgrind, contention};
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::Duration;
+
 use clap::{Args, Parser, Subcommand};
-use tokio::runtime::{Builder, Runtime};
 
 /// Measures the layer: what it adds to a request, and how it behaves when tokens rotate and when
 /// their endpoint fails.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(about)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -24,6 +23,16 @@ enum Command {
     Hot(Hot),
     /// Instructions a request, counted by valgrind
     Instructions(Instructions),
+    /// Requests at a steady pace while tokens rotate
+    Rotation(Rotation),
+    /// Many first requests at once
+    Cold,
+    /// An endpoint that fails for longer than a token lives
+    Failure(Failure),
+    /// Draws the instructions of some rows
+    Chart(Chart),
+    /// All of the above, one after the other
+    All,
     /// Runs one row and measures nothing: for a profiler
     Run(Run),
 }
@@ -36,9 +45,12 @@ struct Hot {
     /// Requests in a turn
     #[arg(long, default_value_t = 10_000)]
     requests: usize,
-    /// Only rows whose name has this in it
+    /// Only the floor and rows whose name has this in it
     #[arg(long, default_value = "")]
     only: String,
+    /// Leaves the allocations out, which a second program counts, built by cargo
+    #[arg(long)]
+    no_allocations: bool,
 }
 
 #[derive(Args, Debug)]
@@ -46,9 +58,39 @@ struct Instructions {
     /// Requests in the shorter of two runs
     #[arg(long, default_value_t = 1000)]
     requests: usize,
-    /// Only rows whose name has this in it
+    /// Only the floor and rows whose name has this in it
     #[arg(long, default_value = "")]
     only: String,
+}
+
+#[derive(Args, Debug)]
+struct Rotation {
+    /// For how many seconds
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// How many seconds tokens live, one run for each
+    #[arg(long, value_delimiter = ',', default_values_t = [15, 8, 3])]
+    lives: Vec<u64>,
+}
+
+#[derive(Args, Debug)]
+struct Failure {
+    /// How many seconds tokens live
+    #[arg(long, default_value_t = 30)]
+    life: u64,
+    /// For how many seconds more the endpoint fails
+    #[arg(long, default_value_t = 20)]
+    outage: u64,
+    /// For how many seconds requests go on after it has healed
+    #[arg(long, default_value_t = 15)]
+    patience: u64,
+}
+
+#[derive(Args, Debug)]
+struct Chart {
+    /// Where the SVG goes
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/chart.svg"))]
+    out: PathBuf,
 }
 
 #[derive(Args, Debug)]
@@ -63,64 +105,41 @@ struct Run {
     bare: bool,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    match Cli::parse().command {
-        Command::Hot(command) => hot(&command),
-        Command::Instructions(command) => instructions(&command),
-        Command::Run(command) => run(&command),
+fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+    dispatch(Cli::parse().command)
+}
+
+fn dispatch(command: Command) -> Result<(), Box<dyn Error + Send + Sync>> {
+    match command {
+        Command::Hot(it) => commands::hot(it.rounds, it.requests, &it.only, !it.no_allocations),
+        Command::Instructions(it) => commands::instructions(it.requests, &it.only),
+        Command::Rotation(it) => {
+            let lives: Vec<_> = it.lives.into_iter().map(Duration::from_secs).collect();
+            commands::rotation(Duration::from_secs(it.seconds), &lives)
+        }
+        Command::Cold => commands::cold(),
+        Command::Failure(it) => commands::failure(bench::failure::Plan {
+            life: Duration::from_secs(it.life),
+            outage: Duration::from_secs(it.outage),
+            patience: Duration::from_secs(it.patience),
+            ..Default::default()
+        }),
+        Command::Chart(it) => commands::chart(&it.out),
+        Command::Run(it) => commands::run(&it.row, it.requests, it.bare),
+        Command::All => {
+            for command in [
+                "hot",
+                "instructions",
+                "rotation",
+                "cold",
+                "failure",
+                "chart",
+            ] {
+                println!("## {command}\n");
+                dispatch(Cli::parse_from(["bench", command]).command)?;
+                println!();
+            }
+            Ok(())
+        }
     }
-}
-
-fn hot(Hot { rounds, requests, only }: &Hot) -> Result<(), Box<dyn Error>> {
-    let counted = allocations::added()?;
-    let one = one_thread()?;
-    let mut rows = one.block_on(row::all());
-    rows.retain(|row| row.name == FLOOR || row.name.contains(only));
-    let added = one.block_on(hot::added_ns(&rows, *rounds, *requests));
-    let two = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let mut table = Table::new(&[
-        "added to the bare service", "ns", "× floor", "allocations", "2 tasks ÷ 1", "8 tasks ÷ 1",
-    ]);
-    for (row, ns) in rows.iter().zip(&added) {
-        let [two_tasks, eight_tasks] =
-            two.block_on(contention::scaling(row, rounds.div_ceil(10), 20 * requests));
-        table.row([
-            row.title.clone(),
-            format!("{ns:+.1}"),
-            format!("{:.2}", ns / added[0]),
-            counted.get(&row.name).map_or("?".to_owned(), |count| count.to_string()),
-            format!("{two_tasks:.2}"),
-            format!("{eight_tasks:.2}"),
-        ]);
-    }
-    print!("{table}");
-    Ok(())
-}
-
-fn instructions(Instructions { requests, only }: &Instructions) -> Result<(), Box<dyn Error>> {
-    let mut rows = one_thread()?.block_on(row::all());
-    rows.retain(|row| row.name == FLOOR || row.name.contains(only));
-    let mut table = Table::new(&["added to the bare service", "instructions", "above the floor"]);
-    let mut floor = None;
-    for row in rows {
-        let added = callgrind::per_request(&row.name, false, *requests)?
-            - callgrind::per_request(&row.name, true, *requests)?;
-        let floor = *floor.get_or_insert(added);
-        table.row([row.title, format!("{added:+.0}"), format!("{:+.0}", added - floor)]);
-    }
-    print!("{table}");
-    Ok(())
-}
-
-fn run(Run { row, requests, bare }: &Run) -> Result<(), Box<dyn Error>> {
-    let runtime = one_thread()?;
-    let rows = runtime.block_on(row::all());
-    let row = rows.iter().find(|known| known.name == *row).ok_or("no such row")?;
-    let mut runner = if *bare { row.bare() } else { runtime.block_on(row.warm()) };
-    runtime.block_on(runner.run(*requests));
-    Ok(())
-}
-
-fn one_thread() -> std::io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
 }

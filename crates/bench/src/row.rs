@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderValue, header};
-use tower::layer::Layer;
+use tower::{BoxError, Layer};
 use tower_http::set_header::SetRequestHeaderLayer;
 use tower_id_token::{
     AddIdTokenLayer, Audience, AudiencePolicy, ByHost, Cache, Clock, IdToken, PerOrigin,
@@ -12,6 +12,7 @@ use tower_id_token::{
 
 use crate::request::{Hosts, Requests};
 use crate::runner::{Bare, Loop, Runner, Use};
+use crate::world::World;
 
 /// One line of the table.
 pub struct Row {
@@ -19,6 +20,9 @@ pub struct Row {
     pub title: String,
     /// As the command line takes it.
     pub name: String,
+    /// Whether it measures somebody else's work.
+    pub peer: bool,
+    warm_up: usize,
     bare: Box<dyn Fn() -> Box<dyn Runner> + Send + Sync>,
     service: Box<dyn Fn() -> Box<dyn Runner> + Send + Sync>,
 }
@@ -33,12 +37,22 @@ impl Row {
         Self {
             title: title.to_owned(),
             name: name.to_owned(),
+            peer: false,
+            warm_up: 2 * Requests::to(hosts).len() + 100,
             bare: Box::new(move || {
-                Box::new(Loop { service: Bare, requests: Requests::to(hosts), mode })
+                Box::new(Loop {
+                    service: Bare,
+                    requests: Requests::to(hosts),
+                    mode,
+                })
             }),
             service: Box::new(move || {
                 let service = service.clone();
-                Box::new(Loop { service, requests: Requests::to(hosts), mode })
+                Box::new(Loop {
+                    service,
+                    requests: Requests::to(hosts),
+                    mode,
+                })
             }),
         }
     }
@@ -51,25 +65,66 @@ impl Row {
     /// A loop over the row's service, warm: it has seen each host twice.
     pub async fn warm(&self) -> Box<dyn Runner> {
         let mut runner = (self.service)();
-        runner.run(WARM_UP).await;
+        runner.run(self.warm_up).await;
         runner
     }
 }
 
 impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Row").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Row")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
-/// All rows, the floor first.
-pub async fn all() -> Vec<Row> {
-    ours()
+/// All rows, the floor first, and the world that the peers' tokens come from.
+///
+/// # Errors
+///
+/// Those of the peers.
+pub async fn all() -> Result<(Vec<Row>, Option<World>), BoxError> {
+    let mut rows = ours();
+    let (peers, world) = peers().await?;
+    rows.extend(peers);
+    Ok((rows, world))
+}
+
+/// One row, and the world that it may need.
+///
+/// # Errors
+///
+/// Where there is no such row, and those of the peers.
+pub async fn named(name: &str) -> Result<(Row, Option<World>), BoxError> {
+    let its = |row: &Row| row.name == name;
+    if let Some(row) = ours().into_iter().find(its) {
+        return Ok((row, None));
+    }
+    let (peers, world) = peers().await?;
+    let row = peers.into_iter().find(its).ok_or("there is no such row")?;
+    Ok((row, world))
+}
+
+#[cfg(feature = "peers")]
+async fn peers() -> Result<(Vec<Row>, Option<World>), BoxError> {
+    let world = World::start(google_emulator::Emulator::builder())?;
+    let mut rows = crate::peers::rows(&world).await?;
+    rows.iter_mut().for_each(|row| row.peer = true);
+    Ok((rows, Some(world)))
+}
+
+#[cfg(not(feature = "peers"))]
+async fn peers() -> Result<(Vec<Row>, Option<World>), BoxError> {
+    Ok((Vec::new(), None))
 }
 
 /// The floor and our layer.
 pub fn ours() -> Vec<Row> {
-    let mut rows = vec![floor("SetRequestHeaderLayer, shared value", FLOOR, Use::Again)];
+    let mut rows = vec![floor(
+        "SetRequestHeaderLayer, shared value",
+        FLOOR,
+        Use::Again,
+    )];
     for count in [1, 16, 1000] {
         let hosts = Hosts::Custom(count);
         rows.push(Row::new(
@@ -89,7 +144,11 @@ pub fn ours() -> Vec<Row> {
             layer(PerOrigin::new()),
         ));
     }
-    rows.push(floor("SetRequestHeaderLayer, a clone per request", "floor-clone", Use::Clone));
+    rows.push(floor(
+        "SetRequestHeaderLayer, a clone per request",
+        "floor-clone",
+        Use::Clone,
+    ));
     rows.push(Row::new(
         "ByHost, 1 host, a clone per request",
         "by-host-1-clone",
@@ -137,7 +196,12 @@ fn expiry(life: Duration) -> SystemTime {
 
 /// As long as Google's tokens for service accounts are.
 pub fn token() -> String {
-    format!("{}.{}.{}", "h".repeat(120), "c".repeat(356), "s".repeat(342))
+    format!(
+        "{}.{}.{}",
+        "h".repeat(120),
+        "c".repeat(356),
+        "s".repeat(342)
+    )
 }
 
 fn plural(count: usize, word: &str) -> String {
@@ -150,4 +214,3 @@ fn plural(count: usize, word: &str) -> String {
 
 /// The row that all others are compared with.
 pub const FLOOR: &str = "floor";
-const WARM_UP: usize = 2000;

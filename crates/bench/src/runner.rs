@@ -5,8 +5,11 @@ use std::fmt;
 use std::future::{Ready, poll_fn, ready};
 use std::hint::black_box;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body_util::Empty;
 use tower::Service;
 
 use crate::request::Requests;
@@ -65,29 +68,36 @@ async fn call<S>(service: &mut S, request: Request<()>)
 where
     S: Service<Request<()>, Error: fmt::Debug>,
 {
-    poll_fn(|cx| service.poll_ready(cx)).await.expect("a service that is ready");
-    black_box(service.call(request).await.expect("a service that does not fail"));
+    poll_fn(|cx| service.poll_ready(cx))
+        .await
+        .expect("a service that is ready");
+    black_box(
+        service
+            .call(request)
+            .await
+            .expect("a service that does not fail"),
+    );
 }
+
+/// What is answered.
+pub type Body = Empty<Bytes>;
 
 /// The inner service: always ready, answers at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Bare;
 
 impl Service<Request<()>> for Bare {
-    type Response = Response<()>;
+    type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Ready<Result<Response<()>, Infallible>>;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
 
-    fn poll_ready(
-        &mut self,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), Self::Error>> {
-        std::task::Poll::Ready(Ok(()))
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
     #[inline(never)]
     fn call(&mut self, request: Request<()>) -> Self::Future {
         drop(black_box(request));
-        ready(Ok(Response::new(())))
+        ready(Ok(Response::new(Body::new())))
     }
 }

@@ -29,6 +29,30 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Print an ID token to stdout, for curl and scripts. It is a secret.
     Token(Token),
+    /// Say whether a call would work, and if not, why and what mends it
+    Doctor(Doctor),
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Doctor {
+    /// The service to call; without it, only credentials and token are examined
+    #[arg(long, value_parser = url)]
+    pub(crate) url: Option<Uri>,
+
+    /// Whom the token is for [default: derived from the URL]
+    #[arg(long, value_name = "AUDIENCE")]
+    pub(crate) audience: Option<Audience>,
+
+    #[command(flatten)]
+    pub(crate) who: Who,
+
+    /// Do not call the service
+    #[arg(long)]
+    pub(crate) no_call: bool,
+
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Group)]

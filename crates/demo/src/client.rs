@@ -23,8 +23,8 @@ pub(crate) type Body = Full<Bytes>;
 
 /// A hyper client whose requests carry ID tokens.
 ///
-/// Below retry, so that each attempt carries a token that lives; below redirects, so that each
-/// hop is judged by its own URL.
+/// Below redirects, so that each hop is judged by its own URL; below retry, so that the second
+/// attempt carries the new token.
 pub(crate) fn client(
     host: &str,
     tokens: Cache<Audience, IdToken>,
@@ -48,11 +48,11 @@ pub(crate) fn client(
     // The host was named on the command line; tokens go to no other, but Google's own.
     let policy = PerOrigin::new().host(host);
     Ok(ServiceBuilder::new()
+        .layer(FollowRedirectLayer::new())
         .layer(RetryLayer::new(RefreshOnUnauthorized::new(
             policy.clone(),
             tokens.clone(),
         )))
-        .layer(FollowRedirectLayer::new())
         .layer(AddIdTokenLayer::new(policy, tokens).placement(placement))
         .layer(TimeoutLayer::new(timeout))
         .service(Client::builder(TokioExecutor::new()).build(connector)))

@@ -4,6 +4,7 @@ mod args;
 mod call;
 mod client;
 mod embedded;
+mod examine;
 mod hint;
 
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ async fn main() -> ExitCode {
     }
     let result = match (args.command, args.call) {
         (Some(Command::Token(token)), _) => call::print_token(token).await,
+        (Some(Command::Doctor(doctor)), _) => return examine::run(doctor).await,
         (None, call) if call.url.is_some() => call::run(call).await,
         (None, call) if call.who.credentials.is_some() => Args::command()
             .error(

@@ -244,6 +244,60 @@ async fn a_token_is_printed_only_when_asked_for_by_that_name() {
 }
 
 #[tokio::test]
+async fn the_doctor_finds_nothing_wrong_with_a_call_that_works() {
+    let google = Emulator::new().serve().await.unwrap();
+    let ran = doctor(&google, &[]).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.stdout);
+    assert!(ran.stdout.contains("The call works."), "{}", ran.stdout);
+
+    let ran = doctor(&google, &["--json"]).await;
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(report["would_work"], true);
+    assert_eq!(report["token"]["aud"], google.run_url("hello"));
+    assert_eq!(report["call"]["status"], 200);
+}
+
+#[tokio::test]
+async fn the_doctor_names_the_command_that_mends_a_call_that_does_not_work() {
+    let google = Emulator::builder().closed().build().serve().await.unwrap();
+    let ran = doctor(&google, &[]).await;
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stdout.contains("roles/run.invoker"), "{}", ran.stdout);
+
+    let ran = doctor(&google, &["--json"]).await;
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((ran.code, &report["would_work"]), (Some(1), &json!(false)));
+
+    let ran = doctor(&google, &["--no-call"]).await;
+    assert_eq!(ran.code, Some(0), "a token is to be had: {}", ran.stdout);
+}
+
+#[tokio::test]
+async fn the_doctor_answers_within_ten_seconds_whatever_hangs() {
+    let google = Emulator::new().serve().await.unwrap();
+    google.emulator().fault(Endpoint::Run, Fault::hang());
+    // The program gives itself up: a hang would hang this test.
+    let ran = doctor(&google, &[]).await;
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.stdout.contains("caller@demo-project"),
+        "what was seen before: {}",
+        ran.stdout
+    );
+}
+
+async fn doctor(google: &Server, args: &[&str]) -> Ran {
+    let env = google.env_for(&Credential::service_account()).unwrap();
+    let mut all = vec![
+        "doctor".to_owned(),
+        "--url".to_owned(),
+        google.run_url("hello"),
+    ];
+    all.extend(args.iter().map(|&arg| arg.to_owned()));
+    on_thread(move || demo(&env, &all.iter().map(String::as_str).collect::<Vec<_>>())).await
+}
+
+#[tokio::test]
 async fn a_service_that_echoes_its_headers_shows_no_token() {
     let google = Emulator::new().serve().await.unwrap();
     let env = google.env_for(&Credential::service_account()).unwrap();

@@ -18,6 +18,12 @@ impl World {
             "/oauth2/v1/certs" => certificates(&self.published_keys()),
             _ => self.account_keys(path),
         };
+        self.say_how_long(&mut answer);
+        answer
+    }
+
+    /// How long keys may be kept.
+    pub(crate) fn say_how_long(&self, answer: &mut Answer) {
         let max_age = self.certs_max_age.as_secs();
         let cache = format!("public, max-age={max_age}, must-revalidate, no-transform");
         if let Ok(cache) = HeaderValue::from_str(&cache) {
@@ -26,7 +32,6 @@ impl World {
         answer
             .headers_mut()
             .insert("age", HeaderValue::from(self.certs_age.as_secs()));
-        answer
     }
 
     /// Where JWTs that an account has signed are checked.

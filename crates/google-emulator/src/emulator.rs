@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::Service;
 
 use crate::{
@@ -103,7 +103,7 @@ impl Emulator {
         revoked.insert(email.to_owned());
     }
 
-    /// Signs with the other key from now on. Certs list one key before the first rotation, and
+    /// Signs with the other key from now on, as IAP does. Certs list one key before the first rotation, and
     /// after it both.
     pub fn rotate_keys(&self) {
         self.world.rotations.fetch_add(1, Ordering::Relaxed);
@@ -146,6 +146,37 @@ impl Emulator {
     /// The id of the key that signs now.
     pub fn key_id(&self) -> &'static str {
         &self.world.signing_key().id
+    }
+
+    /// Signs any claims with Identity-Aware Proxy's key, by ES256: an assertion as it stands in
+    /// `X-Goog-IAP-JWT-Assertion`.
+    ///
+    /// # Panics
+    /// If the claims are no JSON.
+    pub fn mint_iap(&self, claims: impl Serialize) -> String {
+        let header = json!({ "alg": "ES256", "kid": self.iap_key_id(), "typ": "JWT" });
+        self.mint_iap_with_header(header, claims)
+    }
+
+    /// Signs any claims under any header, by ES256 whatever the header says.
+    ///
+    /// # Panics
+    /// If header or claims are no JSON.
+    pub fn mint_iap_with_header(&self, header: impl Serialize, claims: impl Serialize) -> String {
+        let key = self.world.iap_key();
+        jws::sign_by(&to_json(header), &to_json(claims), |signed| {
+            key.sign(signed)
+        })
+    }
+
+    /// The claims of a sound assertion of IAP's, to be spoilt and [minted](Self::mint_iap).
+    pub fn iap_claims(&self, email: &str, audience: &str) -> Claims {
+        self.world.iap_claims(email, audience)
+    }
+
+    /// The id of the key that IAP signs with now.
+    pub fn iap_key_id(&self) -> &'static str {
+        &self.world.iap_key().id
     }
 
     /// The content of a credential file that points at Google's real addresses; `null` for the

@@ -28,6 +28,8 @@ pub enum Endpoint {
     SignJwt,
     /// `www.googleapis.com/oauth2/v3/certs` and `v1/certs`, and the keys of service accounts.
     Certs,
+    /// `www.gstatic.com/iap/verify/public_key-jwk` and `public_key`.
+    IapKeys,
     /// Every Cloud Run service.
     Run,
     /// A request that none of the above knows; the answer is 404.
@@ -64,6 +66,7 @@ impl Endpoint {
             Self::Token => Host::Oauth,
             Self::GenerateIdToken | Self::GenerateAccessToken | Self::SignJwt => Host::Iam,
             Self::Certs => Host::Apis,
+            Self::IapKeys => Host::Static,
             _ => Host::Metadata,
         };
         let there = host == Host::All || host == home;
@@ -80,6 +83,7 @@ impl Endpoint {
             "/" | "/computeMetadata/v1" | "/computeMetadata/v1/" => Self::MetadataPing,
             TOKEN_PATH | "/oauth2/v4/token" => Self::Token,
             "/oauth2/v1/certs" | "/oauth2/v3/certs" => Self::Certs,
+            "/iap/verify/public_key-jwk" | "/iap/verify/public_key" => Self::IapKeys,
             _ if path.starts_with("/computeMetadata/") => {
                 match path
                     .split_once("/service-accounts/")
@@ -111,6 +115,7 @@ pub(crate) enum Host {
     Oauth,
     Iam,
     Apis,
+    Static,
 }
 
 impl Host {
@@ -122,6 +127,7 @@ impl Host {
             "oauth2.googleapis.com" => Self::Oauth,
             "iamcredentials.googleapis.com" => Self::Iam,
             "www.googleapis.com" => Self::Apis,
+            "www.gstatic.com" => Self::Static,
             _ => return None,
         })
     }

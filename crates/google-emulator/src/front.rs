@@ -2,7 +2,7 @@
 
 use std::{future::pending, io};
 
-use http::{Request, request::Parts, uri::Authority};
+use http::{HeaderValue, Request, header, request::Parts, uri::Authority};
 use http_body_util::{BodyExt, Limited};
 
 use crate::{
@@ -83,8 +83,22 @@ impl Emulator {
         .await
     }
 
-    /// Answers as usual, or as the fault that is due wants it.
+    /// Answers as usual or wrongly, with the date of the emulator's own clock.
     async fn with_fault(
+        &self,
+        endpoint: Endpoint,
+        number: u64,
+        usual: impl AsyncFnOnce(Option<&Mint>) -> Answer,
+    ) -> io::Result<Answer> {
+        let mut answer = self.usual_or_wrong(endpoint, number, usual).await?;
+        if let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(self.world.clock.now())) {
+            answer.headers_mut().entry(header::DATE).or_insert(date);
+        }
+        Ok(answer)
+    }
+
+    /// Answers as usual, or as the fault that is due wants it.
+    async fn usual_or_wrong(
         &self,
         endpoint: Endpoint,
         number: u64,
@@ -134,6 +148,7 @@ impl World {
                 self.iam(endpoint, asked, mint)
             }
             Endpoint::Certs => (self.certs(asked), None),
+            Endpoint::IapKeys => (self.iap_keys(asked), None),
             _ if endpoint.is_metadata() => (self.metadata(asked, mint), None),
             _ => (
                 answer::html(404, "<title>Error 404 (Not Found)!!1</title>"),

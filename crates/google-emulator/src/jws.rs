@@ -1,6 +1,13 @@
 //! JSON Web Signatures in their compact form: written, taken apart, and checked by RS256.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    alphabet::URL_SAFE,
+    engine::{
+        DecodePaddingMode, GeneralPurpose,
+        general_purpose::{NO_PAD, URL_SAFE_NO_PAD},
+    },
+};
 use serde_json::{Value, json};
 
 use crate::key::Key;
@@ -22,7 +29,7 @@ impl<'a> Jws<'a> {
             header: object(header)?,
             claims: object(claims)?,
             signed,
-            signature: URL_SAFE_NO_PAD.decode(signature).ok()?,
+            signature: LENIENT.decode(signature).ok()?,
         })
     }
 
@@ -48,9 +55,18 @@ pub(crate) fn sign(claims: &Value, key: &Key) -> String {
 
 /// Signs `claims` by RS256, whatever `header` says.
 pub(crate) fn sign_with(header: &Value, claims: &Value, key: &Key) -> String {
+    sign_by(header, claims, |signed| key.sign(signed))
+}
+
+/// Signs `claims` under `header` in this way.
+pub(crate) fn sign_by(
+    header: &Value,
+    claims: &Value,
+    sign: impl FnOnce(&[u8]) -> Vec<u8>,
+) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!("{}.{}", part(header), part(claims));
-    let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()));
+    let signature = URL_SAFE_NO_PAD.encode(sign(signed.as_bytes()));
     format!("{signed}.{signature}")
 }
 
@@ -60,6 +76,12 @@ pub(crate) fn unchecked_claims(token: &str) -> Option<Value> {
 }
 
 fn object(part: &str) -> Option<Value> {
-    let value: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()?;
+    let value: Value = serde_json::from_slice(&LENIENT.decode(part).ok()?).ok()?;
     value.is_object().then_some(value)
 }
+
+/// Google takes assertions with padding too, which is what gcp_auth writes.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    NO_PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);

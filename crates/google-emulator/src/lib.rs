@@ -21,6 +21,7 @@ mod front;
 mod grant;
 mod hello;
 mod iam;
+mod iap;
 mod identity;
 mod journal;
 mod jws;

@@ -78,6 +78,11 @@ impl Server {
         self.origin() + "/oauth2/v3/certs"
     }
 
+    /// Where the JWK set of Identity-Aware Proxy is.
+    pub fn iap_keys_url(&self) -> String {
+        self.origin() + "/iap/verify/public_key-jwk"
+    }
+
     /// Google's public keys as X.509 certificates.
     pub fn x509_certs_url(&self) -> String {
         self.origin() + "/oauth2/v1/certs"

@@ -72,12 +72,17 @@ impl World {
 
     /// The key that signs now.
     pub(crate) fn signing_key(&self) -> &'static Key {
-        &key::GOOGLE[self.rotations.load(Ordering::Relaxed) % 2]
+        &key::GOOGLE[self.rotated() % 2]
+    }
+
+    /// How often the keys have been rotated.
+    pub(crate) fn rotated(&self) -> usize {
+        self.rotations.load(Ordering::Relaxed)
     }
 
     /// The keys that certs list: the signing one, and since the first rotation the one before.
     pub(crate) fn published_keys(&self) -> Vec<&'static Key> {
-        let rotations = self.rotations.load(Ordering::Relaxed);
+        let rotations = self.rotated();
         let before = (rotations > 0).then(|| &key::GOOGLE[(rotations + 1) % 2]);
         std::iter::once(self.signing_key()).chain(before).collect()
     }

@@ -1,12 +1,14 @@
 //! Application default credentials: where they are looked for, in Google's order.
 
 mod detect;
+mod looked;
 
 use std::path::{Path, PathBuf};
 
 use tower_id_token::{ErrorKind, SourceError};
 
 use self::detect::Detected;
+pub use self::looked::{Looked, Sight};
 use crate::env::LARGEST_FILE;
 use crate::file::CredentialFile;
 use crate::source::Metadata;
@@ -30,41 +32,69 @@ pub(crate) enum Proof {
 /// What is present and broken is an error, and never a reason to look further.
 ///
 /// [AIP-4110]: https://google.aip.dev/auth/4110
-pub(crate) async fn find(env: &Env, http: &HttpClient) -> Result<Found, SourceError> {
+pub(crate) async fn find(
+    env: &Env,
+    http: &HttpClient,
+    looked: &mut Vec<Looked>,
+) -> Result<Found, SourceError> {
     if let Some(path) = env.value(VARIABLE) {
         let path = PathBuf::from(path);
         tracing::debug!(path = %path.display(), "{VARIABLE} is set");
-        return read(env, &path, format!("{VARIABLE} ({})", path.display())).await;
+        let found = read(env, &path, format!("{VARIABLE} ({})", path.display())).await;
+        looked.push(Looked::end(VARIABLE, path.display().to_string(), &found));
+        return found;
     }
-    let well_known = match env.gcloud_directory() {
-        None => "gcloud's file (the home directory is not known)".to_owned(),
+    looked.push(Looked::absent(VARIABLE, "not set"));
+    match env.gcloud_directory() {
+        None => looked.push(Looked::absent(
+            "gcloud's file",
+            "the home directory is not known",
+        )),
         Some(directory) => {
             let path = env.join(directory, FILE);
             let shown = path.display().to_string();
             match env.has(&path).await {
                 Ok(true) => {
                     tracing::debug!(path = shown, "gcloud's file is there");
-                    return read(env, &path, shown).await;
+                    let found = read(env, &path, shown.clone()).await;
+                    looked.push(Looked::end(shown, "gcloud's own file", &found));
+                    return found;
                 }
-                Ok(false) => format!("{shown} (no such file)"),
+                Ok(false) => looked.push(Looked::absent(shown, "no such file")),
                 // A home directory that belongs to somebody else, as in many containers.
-                Err(error) => format!("{shown} (cannot be looked at: {error})"),
+                Err(error) => {
+                    let why = format!("cannot be looked at: {error}");
+                    looked.push(Looked::absent(shown, why));
+                }
             }
         }
-    };
-    let metadata = match detect::detect(env, http).await? {
-        Detected::Here(metadata, origin) => {
+    }
+    let detected = detect::detect(env, http).await;
+    match detected {
+        Ok(Detected::Here(metadata, origin)) => {
             tracing::debug!(origin, "there is a metadata server");
             let proof = Proof::Metadata(metadata);
-            return Ok(Found { proof, origin });
+            let found = Ok(Found { proof, origin });
+            let why = found.as_ref().map_or("", |found| &found.origin);
+            looked.push(Looked::end(METADATA, why, &found));
+            return found;
         }
-        Detected::Absent(why) => why,
-    };
+        Ok(Detected::Absent(why)) => looked.push(Looked::absent(METADATA, why)),
+        Err(error) => {
+            let found = Err(error);
+            looked.push(Looked::end(METADATA, "", &found));
+            return found;
+        }
+    }
+    let places: Vec<_> = looked
+        .iter()
+        .map(|it| format!("{} ({})", it.place, it.why))
+        .collect();
     Err(SourceError::new(
         ErrorKind::NotFound,
         format!(
-            "no Google credentials were found. Looked at: {VARIABLE} (not set); {well_known}; \
-             {metadata}. {WHAT_TO_DO}"
+            "no Google credentials were found. Looked at: {}. {WHAT_TO_DO}",
+            places.join("; ")
         ),
     ))
 }
@@ -96,6 +126,7 @@ pub(crate) async fn parse(contents: bytes::Bytes, origin: String) -> Result<Foun
 
 const VARIABLE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 const FILE: &str = "application_default_credentials.json";
+const METADATA: &str = "the metadata server";
 const WHAT_TO_DO: &str = "What to do: on your own machine, run `gcloud auth application-default \
     login --impersonate-service-account=EMAIL` (or without the flag); elsewhere, set \
     GOOGLE_APPLICATION_CREDENTIALS to the path of a credential file";

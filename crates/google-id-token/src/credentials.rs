@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use tower_id_token::{Audience, Cache, IdToken};
 
-use crate::{AccessToken, Scopes};
+use crate::{AccessToken, Looked, Scopes};
 
 /// What this process proves its identity with. Made by [`Builder::build`](crate::Builder::build).
 ///
@@ -16,6 +17,7 @@ pub struct Credentials {
     pub(crate) kind: Kind,
     pub(crate) found: String,
     pub(crate) principal: Option<String>,
+    pub(crate) looked: Vec<Looked>,
 }
 
 impl Credentials {
@@ -40,6 +42,11 @@ impl Credentials {
         &self.found
     }
 
+    /// The places that were looked at, in order; these credentials were in the last one.
+    pub fn looked(&self) -> &[Looked] {
+        &self.looked
+    }
+
     /// The e-mail of who the tokens are for, where it is known without asking: from a key file,
     /// or because it is impersonated.
     pub fn principal(&self) -> Option<&str> {
@@ -58,7 +65,8 @@ impl fmt::Debug for Credentials {
 }
 
 /// The kinds of credentials that there are. `Display` names them in words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Kind {
     /// The metadata server's default service account.
@@ -69,6 +77,12 @@ pub enum Kind {
     User,
     /// A service account, by the leave of another identity.
     Impersonated,
+    /// Whoever the gcloud CLI is logged in as, or impersonates.
+    GcloudCli,
+    /// One token, minted elsewhere.
+    StaticToken,
+    /// A file whose token somebody else renews.
+    TokenFile,
 }
 
 impl fmt::Display for Kind {
@@ -78,6 +92,9 @@ impl fmt::Display for Kind {
             Self::ServiceAccount => "a service account's key",
             Self::User => "a user's login",
             Self::Impersonated => "an impersonated service account",
+            Self::GcloudCli => "the gcloud CLI",
+            Self::StaticToken => "a token given",
+            Self::TokenFile => "a token file",
         })
     }
 }

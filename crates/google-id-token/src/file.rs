@@ -52,8 +52,12 @@ impl CredentialFile {
                 let file = ImpersonatedFile::read(fields)?;
                 Ok(Self::Impersonated(Box::new(file)))
             }
+            "gdch_service_account" => Err(fields.wrong("type", GDCH)),
             other => {
-                let what = format!("{other:?} is not supported, only {SUPPORTED} are");
+                let what = format!(
+                    "{other:?} is not a kind of credentials that is known here, so no Google ID \
+                     token can come of it: {SUPPORTED} are"
+                );
                 Err(fields.wrong("type", &what))
             }
         }
@@ -98,4 +102,7 @@ fn decode(contents: &[u8]) -> Option<String> {
 }
 
 const GOOGLE: &str = "googleapis.com";
+const GDCH: &str = "gdch_service_account is an account of Google Distributed Cloud: its tokens are \
+    minted by that cloud's own authority and for that cloud's own services, so no Google ID token \
+    can come of it. Use credentials of Google Cloud, such as a workload identity federation's";
 const SUPPORTED: &str = "service_account, authorized_user and impersonated_service_account";

@@ -8,6 +8,8 @@ mod failure;
 mod pace;
 mod redact;
 mod refusal;
+mod roots;
+mod route;
 
 use ::http::{HeaderMap, Request, Response, StatusCode};
 use bytes::Bytes;
@@ -18,9 +20,11 @@ use tower_id_token::{ErrorKind, SourceError};
 
 pub(crate) use self::answer::Answer;
 pub(crate) use self::call::Call;
+pub(crate) use self::erased::Body;
 pub use self::erased::HttpClient;
 pub(crate) use self::failure::Failure;
 pub(crate) use self::pace::deadline;
+pub(crate) use self::redact::Redact;
 pub(crate) use self::refusal::Refusal;
 
 use self::pace::Pace;

@@ -4,25 +4,31 @@ mod access_token;
 mod adc;
 mod base;
 mod builder;
+mod child;
 mod credentials;
+pub mod doctor;
 mod endpoint;
 mod env;
 mod file;
 mod http;
 mod jwt;
 mod source;
+#[cfg(feature = "verify")]
+pub mod verify;
 
 #[doc(inline)]
 pub use tower_id_token::*;
 
 pub use self::access_token::{AccessToken, Scopes};
+pub use self::adc::{Looked, Sight};
 pub use self::builder::Builder;
 pub use self::credentials::{Credentials, Kind};
 pub use self::env::Env;
 pub use self::http::HttpClient;
 pub use self::jwt::{Claims, id_token_from_jwt};
 pub use self::source::{
-    CloudRunUser, Fetch, Impersonate, ImpersonateLayer, Metadata, ServiceAccount, User,
+    CloudRunUser, Fetch, GcloudCli, Impersonate, ImpersonateLayer, Metadata, SelfSigned,
+    ServiceAccount, StaticToken, TokenFile, User,
 };
 
 /// ID tokens for whoever this process runs as: application default credentials, with the

@@ -21,7 +21,7 @@ use tower::{Service, ServiceExt};
 
 pub use self::lookup::{Lookup, Wait};
 use self::observe::Observers;
-use self::pace::Pace;
+use self::pace::{Pace, YOUNG};
 pub(crate) use self::reader::Reader;
 use self::state::State;
 use self::table::Table;
@@ -87,6 +87,7 @@ pub(crate) struct Shared<K, V> {
     source: Mutex<BoxCloneService<K, V, SourceError>>,
     pace: Pace,
     deadline: Duration,
+    young: Duration,
     capacity: usize,
     clock: Clock,
     observers: Observers<K, V>,
@@ -115,8 +116,8 @@ where
 
     /// A new value for this key, though the old one lives: for the caller who saw it refused.
     ///
-    /// Joins a flight that is under way, and answers with the value at hand where that is less
-    /// than ten seconds old or the source is being left alone after a failure.
+    /// Joins a flight that is under way, and answers with the value at hand where that is younger
+    /// than [`young`](CacheBuilder::young) or the source is being left alone after a failure.
     pub fn refresh(&self, key: &K) -> Lookup<V> {
         self.shared.refresh(key)
     }
@@ -179,6 +180,7 @@ where
 pub struct CacheBuilder {
     ahead: Duration,
     deadline: Duration,
+    young: Duration,
     capacity: usize,
     clock: Clock,
 }
@@ -188,6 +190,7 @@ impl Default for CacheBuilder {
         Self {
             ahead: Duration::from_secs(225),
             deadline: Duration::from_secs(10),
+            young: YOUNG,
             capacity: 1024,
             clock: Clock::default(),
         }
@@ -208,6 +211,13 @@ impl CacheBuilder {
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// How old a value has to be for [`Cache::refresh`] to fetch another: 10 s.
+    #[must_use]
+    pub fn young(mut self, age: Duration) -> Self {
+        self.young = age;
         self
     }
 
@@ -237,6 +247,7 @@ impl CacheBuilder {
                 source: Mutex::new(BoxCloneService::new(source)),
                 pace: Pace::new(self.ahead),
                 deadline: self.deadline,
+                young: self.young,
                 capacity: self.capacity,
                 clock: self.clock,
                 observers: Observers::default(),

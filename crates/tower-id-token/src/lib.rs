@@ -38,8 +38,9 @@
 //!
 //! # Where it goes in a stack
 //!
-//! Trace → Retry → FollowRedirect → **AddIdToken** → Timeout → client. Below retry, so that each
-//! attempt carries a token that lives; below redirects, so that each hop is judged by its own URL.
+//! Trace → Retry → FollowRedirect → Retry([`RefreshOnUnauthorized`]) → **AddIdToken** → Timeout →
+//! client. Below retry, so that each attempt carries a token that lives; below redirects, so that
+//! each hop is judged by its own URL, and a 401 renews the token of the hop that it came from.
 //!
 //! # What it promises
 //!

@@ -17,8 +17,10 @@ use crate::{Audience, AudiencePolicy, Cache, Decision, IdToken};
 /// which no new token mends. The fetch is shared by all who wait for it, and is left out where
 /// the token is less than ten seconds old.
 ///
-/// It stands above [`AddIdToken`](crate::AddIdToken), with the same policy and cache. Requests
-/// are cloned to be sent again, so bodies have to be `Clone` (`Full`, `Empty`, `String`).
+/// It stands right above [`AddIdToken`](crate::AddIdToken), with the same policy and cache, and
+/// below a layer that follows redirects: from above, it would renew the token of the first hop,
+/// whichever hop refused. Requests are cloned to be sent again, so bodies have to be `Clone`
+/// (`Full`, `Empty`, `String`).
 ///
 /// [RFC 6750, section 3]: https://www.rfc-editor.org/rfc/rfc6750#section-3
 ///

@@ -1,11 +1,11 @@
 //! A hit of the layer allocates nothing.
 
 use std::convert::Infallible;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::{Request, Response};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_id_token::{AddIdTokenLayer, Audience, ByHost, Cache, IdToken, PerOrigin};
+use tower_id_token::{AddIdTokenLayer, Audience, ByHost, Cache, Clock, IdToken, PerOrigin};
 
 #[test]
 fn a_hit_allocates_nothing() {
@@ -15,7 +15,7 @@ fn a_hit_allocates_nothing() {
         .unwrap();
     let tokens = || {
         Cache::new(service_fn(|_: Audience| async {
-            let expires = SystemTime::now() + Duration::from_secs(3600);
+            let expires = Clock::default().now() + Duration::from_secs(3600);
             IdToken::new(&"x".repeat(820), expires)
         }))
     };

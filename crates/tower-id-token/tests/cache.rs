@@ -540,11 +540,11 @@ fn a_flight_lost_with_its_runtime_is_flown_again_on_the_callers_own() {
     });
     let tokens = Cache::new(source);
     let short_lived = runtime();
-    let wait = short_lived.block_on(async {
-        let wait = tokens.get(&audience(URL));
-        settle().await;
-        wait
-    });
+    let wait = {
+        let _inside = short_lived.enter();
+        tokens.get(&audience(URL))
+    };
+    short_lived.block_on(settle());
     drop(short_lived);
     assert_eq!(runtime().block_on(wait).unwrap().secret(), "a");
     assert_eq!(calls.load(Ordering::Relaxed), 2);

@@ -22,6 +22,8 @@ use support::*;
 const SERVERLESS: &str = "x-serverless-authorization";
 const URL: &str = "https://hello-abc123-uc.a.run.app/";
 
+type Answer = fn(&Request<String>) -> Response<String>;
+
 /// What the service below was sent.
 type Sent = Arc<Mutex<Vec<Request<String>>>>;
 
@@ -536,10 +538,7 @@ fn refused() -> Response<String> {
 
 /// Sends one request through Retry and the layer to a server that refuses every token but "new";
 /// answers the status, what was sent, and how often the source was asked.
-async fn retried(
-    answer: fn(&Request<String>) -> Response<String>,
-    age: u64,
-) -> (StatusCode, usize, usize) {
+async fn retried(answer: Answer, age: u64) -> (StatusCode, usize, usize) {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     let tokens = Cache::builder()
@@ -595,7 +594,7 @@ async fn a_401_does_not_refresh_a_token_that_is_seconds_old() {
 
 #[tokio::test(start_paused = true)]
 async fn an_apps_own_401_and_any_403_are_left_alone() {
-    let answers: [fn(&Request<String>) -> Response<String>; 4] = [
+    let answers: [Answer; 4] = [
         |_| {
             let mut response = refused();
             *response.status_mut() = StatusCode::FORBIDDEN;

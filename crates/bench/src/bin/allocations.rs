@@ -5,13 +5,20 @@ use bench::row;
 use bench::runner::Runner;
 use tokio::runtime::Runtime;
 
-fn main() -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    for row in runtime.block_on(row::all()) {
+fn main() -> Result<(), tower::BoxError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (rows, _world) = runtime.block_on(row::all())?;
+    for row in rows {
         let mut service = runtime.block_on(row.warm());
         let whole = count(&runtime, &mut *service);
         let below = count(&runtime, &mut *row.bare());
-        println!("{} {}", row.name, (whole as f64 - below as f64) / REQUESTS as f64);
+        println!(
+            "{} {}",
+            row.name,
+            (whole as f64 - below as f64) / REQUESTS as f64
+        );
     }
     Ok(())
 }

@@ -136,3 +136,38 @@ async fn keys_of_accounts_are_published_for_accounts_that_exist() {
     );
     assert_eq!(client.ask(get(&url("jwk", "ghost@x"))).await.status, 404);
 }
+
+#[tokio::test]
+async fn iaps_keys_verify_its_assertions_before_and_after_a_rotation() {
+    let emulator = Emulator::new();
+    for client in Client::both(&emulator).await {
+        for _ in 0..2 {
+            let token =
+                emulator.mint_iap(emulator.iap_claims("x@example.com", "/projects/1/apps/x"));
+            assert_eq!(header(&token)["alg"], "ES256");
+            let url = "https://www.gstatic.com/iap/verify/public_key";
+            let set = client.ask(get(&format!("{url}-jwk"))).await.json();
+            let keys = set["keys"].as_array().expect("keys");
+            let key = keys.iter().find(|key| key["kid"] == header(&token)["kid"]);
+            let key = key.expect("the key is listed");
+            let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).expect("base64");
+            let mut point = vec![4];
+            point.extend(decode(key["x"].as_str().expect("x")));
+            point.extend(decode(key["y"].as_str().expect("y")));
+            let (signed, signature) = token.rsplit_once('.').expect("a JWT");
+            let verified = ring::signature::UnparsedPublicKey::new(
+                &ring::signature::ECDSA_P256_SHA256_FIXED,
+                &point,
+            )
+            .verify(signed.as_bytes(), &decode(signature));
+            assert!(verified.is_ok());
+
+            let pem = client.ask(get(url)).await.json();
+            let pem = pem[emulator.iap_key_id()].as_str().expect("a PEM");
+            let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+            let der = base64::engine::general_purpose::STANDARD.decode(base64);
+            assert!(der.expect("base64").ends_with(&point));
+            emulator.rotate_keys();
+        }
+    }
+}

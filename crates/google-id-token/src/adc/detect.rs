@@ -26,7 +26,7 @@ pub(super) async fn detect(env: &Env, http: &HttpClient) -> Result<Detected, Sou
         .text(NO_CHECK)?
         .is_some_and(|value| value.eq_ignore_ascii_case("true"))
     {
-        let why = format!("the metadata server (not asked: {NO_CHECK} is true)");
+        let why = format!("not asked: {NO_CHECK} is true");
         return Ok(Detected::Absent(why));
     }
     // Whoever names a host has one there: it may only be late, and asking for tokens retries.
@@ -62,9 +62,9 @@ pub(super) async fn detect(env: &Env, http: &HttpClient) -> Result<Detected, Sou
             let origin = format!("the metadata server at {}", metadata.url());
             Detected::Here(metadata, origin)
         }
-        Ok(Err(why)) => Detected::Absent(format!("the metadata server ({why})")),
+        Ok(Err(why)) => Detected::Absent(why),
         Err(_elapsed) => Detected::Absent(format!(
-            "the metadata server (no answer from {} or {NAME} within {} s)",
+            "no answer from {} or {NAME} within {} s",
             address.url(),
             limit.0.as_secs_f32()
         )),

@@ -10,12 +10,16 @@ use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service, ServiceExt};
 
 use super::client::DefaultClient;
+use crate::Env;
 
 /// What credentials are exchanged over: a tower service from request to response.
 ///
-/// The default one speaks HTTP/1.1, with rustls and the system's root certificates
-/// (`SSL_CERT_FILE` and `SSL_CERT_DIR` go before them), and uses no proxy. It follows no
-/// redirects, and one of the caller's own must follow none either.
+/// The default one speaks HTTP/1.1, with rustls and the system's root certificates, or those of
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR` where they are set. It goes through the proxy that
+/// `HTTPS_PROXY` or else `ALL_PROXY` names (http, https, socks5, socks5h; in small letters too),
+/// but for the hosts in `NO_PROXY`; never to loopback and the metadata server, which are all that
+/// it speaks plain http to, so that `HTTP_PROXY` is for nothing here. It follows no redirects,
+/// and one of the caller's own must follow none either.
 ///
 /// Time-outs, retries and limits come on top of it, so a service of your own brings none:
 ///
@@ -40,7 +44,14 @@ impl HttpClient {
     /// The default client. Root certificates are loaded when https is first spoken, so that a
     /// container that only asks its metadata server needs none.
     pub fn new() -> Self {
-        Self::from_service(DefaultClient::new())
+        Self::from_env(&Env::process())
+    }
+
+    /// The default client, with the proxies and root certificates that this environment names.
+    ///
+    /// What is wrong with them is the error of the first request by https.
+    pub fn from_env(env: &Env) -> Self {
+        Self::from_service(DefaultClient::new(env))
     }
 
     /// A client of your own, or a server in its place.
@@ -62,7 +73,7 @@ impl HttpClient {
         }
     }
 
-    pub(super) fn service(
+    pub(crate) fn service(
         &self,
     ) -> BoxCloneSyncService<Request<Full<Bytes>>, Response<Body>, BoxError> {
         self.service.clone()

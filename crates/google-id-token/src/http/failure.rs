@@ -41,9 +41,7 @@ impl Failure {
             .filter_map(|cause| cause.downcast_ref::<io::Error>())
             .any(|cause| cause.kind() == io::ErrorKind::ConnectionRefused);
         let (kind, what) = if causes(&*error).any(is_bad_certificate) {
-            let what = "its TLS certificate is not one to trust: if it is an inspecting proxy's, \
-                        name its root in SSL_CERT_FILE";
-            (ErrorKind::Config, what.to_owned())
+            (ErrorKind::Config, BAD_CERTIFICATE.to_owned())
         } else if causes(&*error)
             .filter_map(|cause| cause.downcast_ref::<hyper::Error>())
             .any(hyper::Error::is_parse)
@@ -63,6 +61,14 @@ impl Failure {
             *connection_refused = refused;
         }
         failure
+    }
+
+    /// What a transport's error says, in words.
+    pub(crate) fn transport_words(error: &(dyn Error + 'static)) -> String {
+        if causes(error).any(is_bad_certificate) {
+            return BAD_CERTIFICATE.to_owned();
+        }
+        describe(error)
     }
 
     pub(super) fn body(error: BoxError) -> Self {
@@ -158,7 +164,7 @@ impl Failure {
 }
 
 /// The innermost cause: hyper's outer ones say no more than "client error (Connect)".
-fn describe(error: &(dyn Error + 'static)) -> String {
+pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
     causes(error).last().unwrap_or(error).to_string()
 }
 
@@ -180,3 +186,6 @@ fn is_bad_certificate(error: &(dyn Error + 'static)) -> bool {
         Some(rustls::Error::InvalidCertificate(_))
     )
 }
+
+const BAD_CERTIFICATE: &str = "its TLS certificate is not one to trust: if it is an inspecting \
+    proxy's, name its root in SSL_CERT_FILE";

@@ -3,12 +3,12 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// Takes out the secrets that a call sent, and whatever else looks like one.
-pub(super) struct Redact {
+pub(crate) struct Redact {
     secrets: Vec<String>,
 }
 
 impl Redact {
-    pub(super) fn new(secrets: &[String]) -> Self {
+    pub(crate) fn new(secrets: &[String]) -> Self {
         let mut all = Vec::new();
         for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
             // An endpoint may quote the form that it got.
@@ -20,7 +20,7 @@ impl Redact {
     }
 
     /// The text without secrets, on one line, at most this many characters of it.
-    pub(super) fn text(&self, text: &str, longest: usize) -> String {
+    pub(crate) fn text(&self, text: &str, longest: usize) -> String {
         let mut text = text.to_owned();
         for secret in &self.secrets {
             text = text.replace(secret, CUT);

@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use ::http::header;
+use ::http::{StatusCode, header};
 use serde_json::json;
+use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt};
-use tower_id_token::{Audience, ErrorKind, IdToken, Source, SourceError};
+use tower_id_token::{Audience, Cache, Clock, ErrorKind, IdToken, Source, SourceError};
 
+use super::assertion::own_claims;
 use super::target::{Target, iam_credentials};
 use super::{Fetch, minted};
 use crate::endpoint::Endpoint;
@@ -35,6 +37,18 @@ pub struct ImpersonateLayer {
     http: HttpClient,
     target: Target,
     caller: Option<Arc<str>>,
+    proof: Proof,
+    /// The cache that the source is, where it is known to be one.
+    renew: Option<Cache<Scopes, AccessToken>>,
+}
+
+/// What the account is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// `generateIdToken`.
+    IdToken,
+    /// `signJwt`.
+    SignedJwt,
 }
 
 impl ImpersonateLayer {
@@ -71,12 +85,34 @@ impl ImpersonateLayer {
         Ok(self)
     }
 
+    /// JWTs that the account signs itself ([`signJwt`]), in place of Google's ID tokens.
+    ///
+    /// [Identity-Aware Proxy] takes them, with the URL of the resource as the audience; Cloud Run
+    /// does not. The source needs `roles/iam.serviceAccountTokenCreator` on the account, which has
+    /// to be named by its e-mail. They live an hour.
+    ///
+    /// [`signJwt`]: https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/signJwt
+    /// [Identity-Aware Proxy]: https://cloud.google.com/iap/docs/authentication-howto#authenticate_with_a_jwt
+    #[must_use]
+    pub fn self_signed(mut self) -> Self {
+        self.proof = Proof::SignedJwt;
+        self
+    }
+
     pub(crate) fn to(http: HttpClient, target: Target) -> Self {
         Self {
             http,
             target,
             caller: None,
+            proof: Proof::IdToken,
+            renew: None,
         }
+    }
+
+    /// Has this cache, which is the source, fetch a new access token where one is refused.
+    pub(crate) fn renewing(mut self, source: Cache<Scopes, AccessToken>) -> Self {
+        self.renew = Some(source);
+        self
     }
 
     /// Who the source speaks for, as IAM names members: `serviceAccount:EMAIL`.
@@ -131,25 +167,85 @@ where
                 .oneshot(Scopes::cloud_platform())
                 .await
                 .map_err(|error| SourceError::from(error.into()))?;
-            let body = json!({
-                "audience": audience.as_str(),
-                "includeEmail": true,
-                "delegates": to.target.delegates(),
-            });
-            let uri = to.target.url("generateIdToken")?;
-            let call = Call::json("IAM Credentials", uri, &body, deadline)
-                .header(header::AUTHORIZATION, access.header().clone())
-                .secret(access.secret());
-            let answer = to
-                .http
-                .ask(call, |refusal| to.advise(refusal, &audience))
-                .await?;
-            minted(&answer, &answer.field("token")?, &audience)
+            let refused = match to.mint(&access, &audience, deadline).await {
+                Ok(token) => return Ok(token),
+                Err(refused) => refused,
+            };
+            match to.renewed(&refused, &access).await {
+                // Once: whoever refuses a new one refuses more than the token.
+                Some(access) => to.mint(&access, &audience, deadline).await,
+                None => Err(refused),
+            }
+            .map_err(|refused| refused.error)
         })
     }
 }
 
+/// Why there is no token, and whether the access token is to blame.
+struct Refused {
+    unauthorized: bool,
+    error: SourceError,
+}
+
+impl From<SourceError> for Refused {
+    fn from(error: SourceError) -> Self {
+        Self {
+            unauthorized: false,
+            error,
+        }
+    }
+}
+
 impl ImpersonateLayer {
+    async fn mint(
+        &self,
+        access: &AccessToken,
+        audience: &Audience,
+        deadline: Instant,
+    ) -> Result<IdToken, Refused> {
+        let (verb, field, body) = match self.proof {
+            Proof::IdToken => {
+                let body = json!({
+                    "audience": audience.as_str(),
+                    "includeEmail": true,
+                    "delegates": self.target.delegates(),
+                });
+                ("generateIdToken", "token", body)
+            }
+            Proof::SignedJwt => {
+                let (principal, now) = (self.target.principal(), Clock::default().now());
+                let body = json!({
+                    "payload": own_claims(principal, audience.as_str(), now).to_string(),
+                    "delegates": self.target.delegates(),
+                });
+                ("signJwt", "signedJwt", body)
+            }
+        };
+        let uri = self.target.url(verb)?;
+        let call = Call::json("IAM Credentials", uri, &body, deadline)
+            .header(header::AUTHORIZATION, access.header().clone())
+            .secret(access.secret());
+        let mut unauthorized = false;
+        let asked = self.http.ask(call, |refusal| {
+            unauthorized = refusal.status() == StatusCode::UNAUTHORIZED;
+            self.advise(refusal, audience)
+        });
+        let asked = asked.await;
+        let answer = asked.map_err(|error| Refused {
+            unauthorized,
+            error,
+        })?;
+        Ok(minted(&answer, &answer.field(field)?, audience)?)
+    }
+
+    /// A new access token in place of one that was refused. None where that one is as good as new
+    /// already, so that a refusal that is meant is not asked for again and again.
+    async fn renewed(&self, refused: &Refused, old: &AccessToken) -> Option<AccessToken> {
+        let source = self.renew.as_ref().filter(|_| refused.unauthorized)?;
+        let new = source.refresh(&Scopes::cloud_platform()).await.ok()?;
+        (new.secret() != old.secret()).then_some(new)
+    }
+
     fn advise(&self, refusal: &Refusal, audience: &Audience) -> Option<(ErrorKind, String)> {
         let principal = self.target.principal();
         let advice = match refusal.status().as_u16() {
@@ -175,14 +271,17 @@ impl ImpersonateLayer {
             commands.push(binding(delegate, &member, "iam.serviceAccountTokenCreator"));
             member = format!("serviceAccount:{delegate}");
         }
-        commands.push(binding(
-            principal,
-            &member,
-            "iam.serviceAccountOpenIdTokenCreator",
-        ));
+        let (role, or) = match self.proof {
+            Proof::IdToken => (
+                "iam.serviceAccountOpenIdTokenCreator",
+                " (or roles/iam.serviceAccountTokenCreator)",
+            ),
+            Proof::SignedJwt => ("iam.serviceAccountTokenCreator", ""),
+        };
+        commands.push(binding(principal, &member, role));
         format!(
-            "To act as {principal}, {member} needs roles/iam.serviceAccountOpenIdTokenCreator (or \
-             roles/iam.serviceAccountTokenCreator) on it; a new grant takes a minute to work: {}",
+            "To act as {principal}, {member} needs roles/{role}{or} on it; a new grant takes a \
+             minute to work: {}",
             commands.join("; ")
         )
     }

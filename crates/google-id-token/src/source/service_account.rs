@@ -9,7 +9,7 @@ use tower::Service;
 use tower_id_token::{Audience, Clock, ErrorKind, IdToken, SourceError};
 
 use super::assertion::Wanted;
-use super::{Fetch, minted, oauth};
+use super::{Fetch, SelfSigned, minted, oauth};
 use crate::file::{CredentialFile, ServiceAccountFile};
 use crate::http::{Answer, Call, Refusal, deadline};
 use crate::{AccessToken, HttpClient, Scopes};
@@ -52,6 +52,15 @@ impl ServiceAccount {
     /// Its e-mail.
     pub fn principal(&self) -> &str {
         &self.file.email
+    }
+
+    /// The account's own JWTs in place of Google's: see [`SelfSigned`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] where the key file does not name its key.
+    pub fn self_signed(self) -> Result<SelfSigned, SourceError> {
+        SelfSigned::new(self.file)
     }
 
     async fn exchange(&self, wanted: Wanted<'_>) -> Result<Answer, SourceError> {

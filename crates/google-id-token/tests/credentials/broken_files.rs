@@ -55,6 +55,26 @@ fn without(mut file: Value, name: &str) -> String {
 }
 
 #[tokio::test]
+async fn kinds_that_give_no_google_id_token_are_named_with_the_reason() {
+    let gdch = json!({ "type": "gdch_service_account", "format_version": "1" });
+    refused(
+        gdch.to_string(),
+        &[
+            "gdch_service_account",
+            "Google Distributed Cloud",
+            "no Google ID token can come of it",
+        ],
+    )
+    .await;
+    let unknown = json!({ "type": "moon_rock" });
+    refused(
+        unknown.to_string(),
+        &["\"moon_rock\"", "no Google ID token can come of it"],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_file_that_is_empty_truncated_or_no_json_is_told_as_such() {
     refused("", &["the file is empty"]).await;
     refused(" \r\n\t", &["the file is empty"]).await;

@@ -3,9 +3,15 @@
 mod adc;
 mod broken_files;
 mod detection;
+mod doctor;
+#[cfg(unix)]
+mod gcloud;
+mod given;
+mod iap;
 mod minting;
 mod misbehaving;
 mod pacing;
 mod protocols;
 mod secrets;
 mod support;
+mod tls;

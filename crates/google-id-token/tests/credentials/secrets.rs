@@ -6,9 +6,10 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use google_emulator::{Credential, Emulator, Endpoint, Fault, Mint};
+use google_id_token::doctor::Doctor;
 use google_id_token::{
-    Builder, Claims, CloudRunUser, Env, Expires, HttpClient, ImpersonateLayer, Metadata, Scopes,
-    ServiceAccount, User, id_token_from_jwt,
+    Builder, Claims, CloudRunUser, Env, Expires, GcloudCli, HttpClient, ImpersonateLayer, Metadata,
+    Scopes, ServiceAccount, StaticToken, TokenFile, User, id_token_from_jwt,
 };
 use tower::Layer;
 
@@ -67,6 +68,23 @@ impl Printed {
         // A JWT of any kind, whoever made it.
         let found = text.lines().find(|line| line.contains("eyJ"));
         assert_eq!(found, None);
+    }
+
+    /// What the doctor says of these credentials, at an emulator with its faults.
+    async fn report(&self, emulator: &Emulator, credential: &Credential) {
+        let builder = if *credential == Credential::metadata() {
+            with_metadata(in_memory(emulator))
+        } else {
+            with_file(emulator, credential)
+        };
+        let doctor = Doctor::new(builder.user_tokens_for_cloud_run())
+            .url(AUDIENCE.parse().unwrap())
+            .call();
+        self.print(&doctor);
+        let report = doctor.examine().await;
+        let json = serde_json::to_string(&report).unwrap();
+        writeln!(self.clone(), "{report}\n{json}").unwrap();
+        self.print(&report);
     }
 
     /// Takes part in everything that is logged by this thread.
@@ -138,6 +156,7 @@ async fn no_failure_and_no_success_prints_a_secret() {
                     Err(error) => printed.print_error(&error),
                 }
                 printed.print(credentials.id_tokens());
+                printed.report(&emulator, &credential).await;
                 if let Some(access) = credentials.access_tokens() {
                     match access.get(&Scopes::cloud_platform()).await {
                         Ok(token) => {
@@ -278,10 +297,67 @@ fn the_sources_themselves_print_no_secret() {
     let user = User::from_json(http.clone(), &login.to_string()).unwrap();
     let cloud_run: CloudRunUser = user.clone().for_cloud_run().unwrap();
     let layer = ImpersonateLayer::new(http.clone(), "a@b").unwrap();
+    let own = account.clone().self_signed().unwrap();
+    printed.print((&own, layer.clone().self_signed()));
     for _ in 0..3 {
         printed.print((&http, &metadata, &account, &user, &cloud_run, &layer));
         printed.print(layer.layer(account.clone()));
         printed.print(Scopes::cloud_platform());
+    }
+    printed.has_no_secret();
+}
+
+#[tokio::test]
+async fn tokens_that_were_given_and_proxies_passwords_are_not_printed() {
+    let printed = Printed::default();
+    let _guard = printed.log();
+    let emulator = Emulator::new();
+    let (wrong, expired) = (
+        id_token("https://other.example"),
+        jwt(&serde_json::json!({ "aud": AUDIENCE, "exp": 1_700_000_000 })),
+    );
+    printed.secret("hush-password");
+    for text in [id_token(AUDIENCE), wrong, expired, "hush-password".into()] {
+        printed.secret(&*text);
+        let env = Env::empty()
+            .variable("ID_TOKEN", text.as_str())
+            .variable("HTTPS_PROXY", "http://me:hush-password@127.0.0.1:1")
+            .file("/token", text.clone());
+        let in_variable = StaticToken::from_variable(&env, "ID_TOKEN").unwrap();
+        let in_file = TokenFile::new("/token").env(env.clone());
+        let gcloud = GcloudCli::new().env(env.clone());
+        printed.print((&env, &in_variable, &in_file, &gcloud));
+        printed.print(HttpClient::from_env(&env));
+        let builder = Builder::new().env(env);
+        for builder in [
+            builder.clone().static_token(in_variable),
+            builder.clone().token_file(in_file),
+            builder.clone().gcloud(gcloud),
+        ] {
+            printed.print(&builder);
+            let doctor = Doctor::new(builder.clone()).url(AUDIENCE.parse().unwrap());
+            let report = doctor.examine().await;
+            printed.print(&report);
+            writeln!(printed.clone(), "{report}").unwrap();
+            let credentials = builder.build().await.unwrap();
+            printed.print(&credentials);
+            match credentials.id_tokens().get(&audience()).await {
+                Ok(token) => printed.print(token),
+                Err(error) => printed.print_error(&error),
+            }
+        }
+    }
+    for credential in [
+        Credential::service_account(),
+        Credential::impersonated_by_user(),
+    ] {
+        printed.file(&emulator.credentials(&credential));
+        let builder = with_file(&emulator, &credential).self_signed();
+        printed.print(&builder);
+        let credentials = builder.build().await.unwrap();
+        let token = credentials.id_tokens().get(&audience()).await.unwrap();
+        printed.secret(token.secret());
+        printed.print((&credentials, token));
     }
     printed.has_no_secret();
 }

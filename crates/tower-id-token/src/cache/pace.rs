@@ -60,7 +60,7 @@ fn jitter(wait: Duration) -> Duration {
 pub(crate) const MARGIN: Duration = Duration::from_secs(2);
 /// Two fetches for one key lie at least this far apart.
 pub(crate) const SPACING: Duration = Duration::from_secs(1);
-/// A value younger than this is not refreshed on request.
+/// A value younger than this is not refreshed on request, unless the builder says otherwise.
 pub(crate) const YOUNG: Duration = Duration::from_secs(10);
 /// The longest wait between two attempts while there is nothing to serve, unless the other side
 /// asked for more.

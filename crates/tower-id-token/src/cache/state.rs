@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::flight::Flight;
-use super::pace::{FAIL_FAST, LONGEST_OUTAGE_BACKOFF, LONGEST_RETRY_AFTER, SPACING, YOUNG};
+use super::pace::{FAIL_FAST, LONGEST_OUTAGE_BACKOFF, LONGEST_RETRY_AFTER, SPACING};
 use super::table::{Age, Entry};
 use super::{Key, Lookup, Shared};
 use crate::clock::{saturating_ms, to_ms};
@@ -140,7 +140,7 @@ where
             return self.miss(&mut state, key.clone(), None);
         };
         if !flying {
-            let young = now.saturating_sub(live.fetched_at) < saturating_ms(YOUNG);
+            let young = now.saturating_sub(live.fetched_at) < saturating_ms(self.young);
             let kept = || Lookup::Hit(live.value.clone());
             if young || !self.may_try(&state, key) {
                 return kept();

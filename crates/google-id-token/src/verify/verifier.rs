@@ -1,0 +1,165 @@
+//! Checks a token: with what is at hand if that will do, else with keys that are fetched.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use tower_id_token::{Clock, Lookup};
+
+use super::check::check;
+use super::issuer::Trusted;
+use super::keys::Keys;
+use super::remembered::Remembered;
+use super::rules::Rules;
+use super::token::Token;
+use super::{Caller, Issuer, Refusal, RefusalKind, VerifierBuilder};
+
+/// Checks ID tokens, and says who sent them. Clones share keys and memory.
+///
+/// The keys are fetched when the first token needs them, renewed while tokens come in, and go on
+/// serving for up to an hour after their time while no newer ones can be had.
+#[derive(Clone)]
+pub struct Verifier(pub(super) Arc<Settings>);
+
+pub(super) struct Settings {
+    pub(super) google: Option<Trusted>,
+    pub(super) iap: Option<Trusted>,
+    pub(super) rules: Rules,
+    pub(super) leeway: Duration,
+    pub(super) clock: Clock,
+    pub(super) remembered: Option<Remembered>,
+}
+
+impl Verifier {
+    /// What to accept.
+    pub fn builder() -> VerifierBuilder {
+        VerifierBuilder::default()
+    }
+
+    /// Checks a token (without the word `Bearer` before it): of Google's accounts or of IAP, by
+    /// what it is signed with, as far as this verifier listens to that issuer.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong with it. [`RefusalKind::KeysUnavailable`] says nothing about
+    /// the token: there is nothing to check it with.
+    pub async fn verify(&self, token: &str) -> Result<Caller, Refusal> {
+        match self.verify_now(token, None) {
+            Some(result) => result,
+            None => self.clone().verify_later(token.to_owned(), None).await,
+        }
+    }
+
+    /// The whole check, if the keys for it are at hand.
+    pub(super) fn verify_now(
+        &self,
+        token: &str,
+        issuer: Option<Issuer>,
+    ) -> Option<Result<Caller, Refusal>> {
+        let now = self.now();
+        if let Some(caller) = self.recall(token, issuer, now) {
+            return Some(self.0.rules.admit_again(&caller).map(|()| caller));
+        }
+        let (parsed, trusted) = match self.parse(token, issuer) {
+            Ok(parsed) => parsed,
+            Err(kind) => return Some(Err(kind.into())),
+        };
+        let Lookup::Hit(keys) = trusted.keys.current() else {
+            return None;
+        };
+        self.check(token, parsed, trusted, &keys, now).ok()
+    }
+
+    /// The whole check, with a fetch of keys where it takes one.
+    pub(super) async fn verify_later(
+        self,
+        token: String,
+        issuer: Option<Issuer>,
+    ) -> Result<Caller, Refusal> {
+        let (parsed, trusted) = self.parse(&token, issuer)?;
+        let keys = trusted.keys.current().await.map_err(Refusal::keys)?;
+        let parsed = match self.check(&token, parsed, trusted, &keys, self.now()) {
+            Ok(result) => return result,
+            Err(parsed) => parsed,
+        };
+        let keys = trusted.keys.newer().await.map_err(Refusal::keys)?;
+        self.check(&token, parsed, trusted, &keys, self.now())
+            .unwrap_or_else(|_| Err(RefusalKind::UnknownKey.into()))
+    }
+
+    /// Takes a token apart, and finds whose it claims to be.
+    fn parse<'t>(
+        &self,
+        token: &'t str,
+        issuer: Option<Issuer>,
+    ) -> Result<(Token<'t>, &Trusted), RefusalKind> {
+        let token = Token::parse(token)?;
+        let trusted = [&self.0.google, &self.0.iap]
+            .into_iter()
+            .flatten()
+            .filter(|trusted| issuer.is_none_or(|issuer| issuer == trusted.issuer))
+            .find(|trusted| trusted.issuer.algorithm() == token.algorithm)
+            .ok_or(RefusalKind::Algorithm)?;
+        Ok((token, trusted))
+    }
+
+    /// Checks with these keys; where the token's key is not among them, gives it back.
+    fn check<'t>(
+        &self,
+        token: &str,
+        parsed: Token<'t>,
+        trusted: &Trusted,
+        keys: &Keys,
+        now: u64,
+    ) -> Result<Result<Caller, Refusal>, Token<'t>> {
+        let Some(key) = keys.find(&parsed.key_id) else {
+            return Err(parsed);
+        };
+        let result = check(parsed, key, trusted, &self.0.rules, self.0.leeway, now);
+        if let (Ok(caller), Some(remembered)) = (&result, &self.0.remembered) {
+            remembered.keep(token, caller, keys, now);
+        }
+        Ok(result)
+    }
+
+    /// The caller whose token was good a moment ago, if it was checked with today's keys.
+    fn recall(&self, token: &str, issuer: Option<Issuer>, now: u64) -> Option<Caller> {
+        let (caller, keys) = self.0.remembered.as_ref()?.recall(token, now)?;
+        if issuer.is_some_and(|issuer| issuer != caller.issuer()) {
+            return None;
+        }
+        match self.trusted(caller.issuer())?.keys.current() {
+            Lookup::Hit(current) if current.is(&keys) => Some(caller),
+            _ => None,
+        }
+    }
+
+    pub(super) fn trusted(&self, issuer: Issuer) -> Option<&Trusted> {
+        match issuer {
+            Issuer::Google => self.0.google.as_ref(),
+            Issuer::Iap => self.0.iap.as_ref(),
+        }
+    }
+
+    /// Seconds since 1970.
+    fn now(&self) -> u64 {
+        let since = self.0.clock.now().duration_since(UNIX_EPOCH);
+        since.map_or(0, |since| since.as_secs())
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let audiences = |trusted: &Option<Trusted>| {
+            trusted
+                .as_ref()
+                .map_or(Vec::new(), |it| it.audiences.clone())
+        };
+        f.debug_struct("Verifier")
+            .field("audiences", &audiences(&self.0.google))
+            .field("iap_audiences", &audiences(&self.0.iap))
+            .field("rules", &self.0.rules)
+            .field("leeway", &self.0.leeway)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,183 @@
+//! A hundred thousand made-up tokens and headers, in place of a fuzzer: none is accepted that was
+//! not minted, none makes it panic, and every refusal has an answer.
+//!
+//! Each case follows from its number, which is in the message where one fails.
+
+use fastrand::Rng;
+use google_id_token::verify::{RequireIdToken, Verifier};
+use http::{HeaderName, HeaderValue, Request, Response};
+use tokio::runtime::Runtime;
+use tower_http::auth::AsyncAuthorizeRequest;
+
+use crate::forge::encode;
+use crate::support::*;
+
+struct Setting {
+    runtime: Runtime,
+    verifier: Verifier,
+    sound: [String; 2],
+}
+
+impl Setting {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let world = World::new();
+        let setting = Self {
+            runtime,
+            verifier: world.verifier(),
+            sound: [world.forge.sound(), world.forge.sound_iap()],
+        };
+        assert!(setting.sound.iter().all(|sound| setting.accepts(sound)));
+        setting
+    }
+
+    fn accepts(&self, token: &str) -> bool {
+        self.runtime.block_on(self.verifier.verify(token)).is_ok()
+    }
+
+    /// A token put together from parts, or a sound one with a piece of it changed.
+    fn token(&self, random: &mut Rng) -> String {
+        let sound = &self.sound[random.usize(0..2)];
+        if random.bool() {
+            let parts: Vec<_> = (0..random.usize(0..6))
+                .map(|_| part(sound, random))
+                .collect();
+            return parts.join(".");
+        }
+        let at = random.usize(0..sound.len());
+        let end = (at + random.usize(0..4)).min(sound.len());
+        let put = text(random, 3);
+        format!("{}{put}{}", &sound[..at], &sound[end..])
+    }
+}
+
+/// Text that looks like a part of a token, more or less.
+fn part(sound: &str, random: &mut Rng) -> String {
+    match random.u8(0..12) {
+        0..5 => sound.split('.').nth(random.usize(0..3)).unwrap().to_owned(),
+        5 => (0..random.usize(0..40))
+            .map(|_| random.alphanumeric())
+            .collect(),
+        6..9 => encode(json(random)),
+        9 => text(random, 20),
+        10 => encode(
+            (0..random.usize(0..40))
+                .map(|_| random.u8(..))
+                .collect::<Vec<_>>(),
+        ),
+        _ => "SIGNATURE_REMOVED_BY_GOOGLE".to_owned(),
+    }
+}
+
+/// Text that looks like JSON, more or less.
+fn json(random: &mut Rng) -> String {
+    let names = [
+        "alg",
+        "kid",
+        "typ",
+        "crit",
+        "iss",
+        "aud",
+        "sub",
+        "exp",
+        "iat",
+        "x",
+        "\\u0061ud",
+    ];
+    let mut members = Vec::new();
+    for _ in 0..random.usize(0..6) {
+        let name = random.choice(names).unwrap();
+        let value = match random.u8(0..8) {
+            0 => "\"RS256\"".to_owned(),
+            1 => "\"none\"".to_owned(),
+            2 => "\"https://accounts.google.com\"".to_owned(),
+            3 => "[[[{}]]]".to_owned(),
+            4 => f64::from_bits(random.u64(..)).to_string(),
+            5 => random.i64(..).to_string(),
+            6 => format!("\"{}\"", text(random, 10)),
+            _ => text(random, 6),
+        };
+        members.push(format!("\"{name}\":{value}"));
+    }
+    format!("{{{}}}", members.join(","))
+}
+
+/// Up to so many characters: printable ones, and now and then any.
+fn text(random: &mut Rng, most: usize) -> String {
+    let any = random.u8(0..8) == 0;
+    (0..random.usize(0..=most))
+        .map(|_| {
+            if any {
+                random.char(..)
+            } else {
+                random.char(' '..='~')
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn no_token_is_accepted_that_was_not_minted_in_70_000_attempts() {
+    let setting = Setting::new();
+    for case in 0..70_000 {
+        let token = setting.token(&mut Rng::with_seed(case));
+        let minted = setting.sound.contains(&token);
+        assert_eq!(setting.accepts(&token), minted, "case {case}: {token}");
+    }
+}
+
+#[test]
+fn no_headers_let_a_request_in_but_those_with_a_token_in_30_000_attempts() {
+    let setting = Setting::new();
+    let names = [
+        "authorization",
+        "x-serverless-authorization",
+        "x-goog-iap-jwt-assertion",
+        "proxy-authorization",
+        "content-type",
+    ];
+    let schemes = ["Bearer ", "bearer ", "Bearer", "Basic ", "", "bearer  "];
+    let (mut let_in, mut sent_away) = (0, 0);
+    for case in 0..30_000 {
+        let random = &mut Rng::with_seed(case);
+        let mut request = Request::new(());
+        let mut could = false;
+        for _ in 0..random.usize(0..4) {
+            let name = HeaderName::from_static(random.choice(names).unwrap());
+            let scheme = random.choice(schemes).unwrap();
+            let token = match random.u8(0..4) {
+                0 => setting.sound[random.usize(0..2)].clone(),
+                _ => setting.token(random),
+            };
+            let Ok(value) = HeaderValue::from_bytes(format!("{scheme}{token}").as_bytes()) else {
+                continue;
+            };
+            could |= setting
+                .sound
+                .iter()
+                .any(|sound| sound == token.trim_matches(' '));
+            request.headers_mut().append(name, value);
+        }
+        let mut authorize = RequireIdToken::<()>::new(setting.verifier.clone());
+        let result: Result<_, Response<()>> =
+            setting.runtime.block_on(authorize.authorize(request));
+        match result {
+            Ok(_) => {
+                assert!(could, "case {case}");
+                let_in += 1;
+            }
+            Err(answer) => {
+                let status = answer.status().as_u16();
+                assert!(matches!(status, 400 | 401), "case {case}: {status}");
+                sent_away += 1;
+            }
+        }
+    }
+    assert!(
+        let_in > 100 && sent_away > 1000,
+        "{let_in} and {sent_away}"
+    );
+}

@@ -1,1 +1,0 @@
-//! Journeys across crates, and conformance against programs that we did not write.
