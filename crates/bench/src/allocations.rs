@@ -12,15 +12,7 @@ use std::process::{Command, Stdio};
 /// Where cargo cannot build or start the counting program.
 pub fn added() -> io::Result<HashMap<String, f64>> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args([
-        "run",
-        "--quiet",
-        "--release",
-        "--package",
-        "bench",
-        "--bin",
-        "allocations",
-    ]);
+    cargo.args(["run", "--quiet", "--release", "--package", "bench", "--bin", "allocations"]);
     if cfg!(feature = "peers") {
         cargo.args(["--features", "peers"]);
     }

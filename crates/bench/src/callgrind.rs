@@ -31,16 +31,12 @@ fn count(row: &str, bare: bool, requests: usize) -> io::Result<u64> {
     })?;
     let report = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        return Err(io::Error::other(format!(
-            "{row} failed below valgrind:\n{report}"
-        )));
+        return Err(io::Error::other(format!("{row} failed below valgrind:\n{report}")));
     }
     collected(&report).ok_or_else(|| io::Error::other(format!("no count in:\n{report}")))
 }
 
 fn collected(report: &str) -> Option<u64> {
-    let line = report
-        .lines()
-        .find_map(|line| line.split_once("Collected :"))?;
+    let line = report.lines().find_map(|line| line.split_once("Collected :"))?;
     line.1.trim().parse().ok()
 }

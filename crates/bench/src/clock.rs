@@ -3,10 +3,7 @@
 use std::time::Instant;
 
 /// The time now, for measuring how long something took.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "what is measured here is real time"
-)]
+#[expect(clippy::disallowed_methods, reason = "what is measured here is real time")]
 pub fn now() -> Instant {
     Instant::now()
 }

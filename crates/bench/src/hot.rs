@@ -22,10 +22,7 @@ pub async fn added_ns(rows: &[Row], rounds: usize, requests: usize) -> Vec<f64> 
             added.push((whole.as_nanos() as f64 - below.as_nanos() as f64) / requests as f64);
         }
     }
-    lanes
-        .into_iter()
-        .map(|(_, _, added)| median(added))
-        .collect()
+    lanes.into_iter().map(|(_, _, added)| median(added)).collect()
 }
 
 /// The value in the middle.

@@ -71,29 +71,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn hot(
-    Hot {
-        rounds,
-        requests,
-        only,
-    }: &Hot,
-) -> Result<(), Box<dyn Error>> {
+fn hot(Hot { rounds, requests, only }: &Hot) -> Result<(), Box<dyn Error>> {
     let counted = allocations::added()?;
     let one = one_thread()?;
     let mut rows = one.block_on(row::all());
     rows.retain(|row| row.name == FLOOR || row.name.contains(only));
     let added = one.block_on(hot::added_ns(&rows, *rounds, *requests));
-    let two = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let two = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let mut table = Table::new(&[
-        "added to the bare service",
-        "ns",
-        "× floor",
-        "allocations",
-        "2 tasks ÷ 1",
-        "8 tasks ÷ 1",
+        "added to the bare service", "ns", "× floor", "allocations", "2 tasks ÷ 1", "8 tasks ÷ 1",
     ]);
     for (row, ns) in rows.iter().zip(&added) {
         let [two_tasks, eight_tasks] =
@@ -102,9 +88,7 @@ fn hot(
             row.title.clone(),
             format!("{ns:+.1}"),
             format!("{:.2}", ns / added[0]),
-            counted
-                .get(&row.name)
-                .map_or("?".to_owned(), |count| count.to_string()),
+            counted.get(&row.name).map_or("?".to_owned(), |count| count.to_string()),
             format!("{two_tasks:.2}"),
             format!("{eight_tasks:.2}"),
         ]);
@@ -116,44 +100,23 @@ fn hot(
 fn instructions(Instructions { requests, only }: &Instructions) -> Result<(), Box<dyn Error>> {
     let mut rows = one_thread()?.block_on(row::all());
     rows.retain(|row| row.name == FLOOR || row.name.contains(only));
-    let mut table = Table::new(&[
-        "added to the bare service",
-        "instructions",
-        "above the floor",
-    ]);
+    let mut table = Table::new(&["added to the bare service", "instructions", "above the floor"]);
     let mut floor = None;
     for row in rows {
         let added = callgrind::per_request(&row.name, false, *requests)?
             - callgrind::per_request(&row.name, true, *requests)?;
         let floor = *floor.get_or_insert(added);
-        table.row([
-            row.title,
-            format!("{added:+.0}"),
-            format!("{:+.0}", added - floor),
-        ]);
+        table.row([row.title, format!("{added:+.0}"), format!("{:+.0}", added - floor)]);
     }
     print!("{table}");
     Ok(())
 }
 
-fn run(
-    Run {
-        row,
-        requests,
-        bare,
-    }: &Run,
-) -> Result<(), Box<dyn Error>> {
+fn run(Run { row, requests, bare }: &Run) -> Result<(), Box<dyn Error>> {
     let runtime = one_thread()?;
     let rows = runtime.block_on(row::all());
-    let row = rows
-        .iter()
-        .find(|known| known.name == *row)
-        .ok_or("no such row")?;
-    let mut runner = if *bare {
-        row.bare()
-    } else {
-        runtime.block_on(row.warm())
-    };
+    let row = rows.iter().find(|known| known.name == *row).ok_or("no such row")?;
+    let mut runner = if *bare { row.bare() } else { runtime.block_on(row.warm()) };
     runtime.block_on(runner.run(*requests));
     Ok(())
 }

@@ -15,12 +15,8 @@ impl Hosts {
     /// Every host's name.
     pub fn names(self) -> Vec<String> {
         match self {
-            Self::Custom(count) => (0..count)
-                .map(|i| format!("service-{i:03}.example.com"))
-                .collect(),
-            Self::Run(count) => (0..count)
-                .map(|i| format!("service-{i:03}-abc123def4-uc.a.run.app"))
-                .collect(),
+            Self::Custom(count) => (0..count).map(|i| format!("service-{i:03}.example.com")).collect(),
+            Self::Run(count) => (0..count).map(|i| format!("service-{i:03}-abc123def4-uc.a.run.app")).collect(),
         }
     }
 }
@@ -40,18 +36,10 @@ impl Requests {
     ///
     /// Where there is no host.
     pub fn to(hosts: Hosts) -> Self {
-        let uri = |host| {
-            format!("https://{host}/v1/items")
-                .parse()
-                .expect("a valid URL")
-        };
+        let uri = |host| format!("https://{host}/v1/items").parse().expect("a valid URL");
         let uris: Vec<Uri> = hosts.names().iter().map(uri).collect();
         assert!(!uris.is_empty());
-        Self {
-            uris,
-            headers: headers(),
-            next: 0,
-        }
+        Self { uris, headers: headers(), next: 0 }
     }
 
     /// The next one.
@@ -86,9 +74,6 @@ fn headers() -> [(HeaderName, HeaderValue); 3] {
     [
         (header::ACCEPT, HeaderValue::from_static("application/json")),
         (header::USER_AGENT, HeaderValue::from_static("bench/1.0")),
-        (
-            HeaderName::from_static("traceparent"),
-            HeaderValue::from_static(traceparent),
-        ),
+        (HeaderName::from_static("traceparent"), HeaderValue::from_static(traceparent)),
     ]
 }

@@ -34,19 +34,11 @@ impl Row {
             title: title.to_owned(),
             name: name.to_owned(),
             bare: Box::new(move || {
-                Box::new(Loop {
-                    service: Bare,
-                    requests: Requests::to(hosts),
-                    mode,
-                })
+                Box::new(Loop { service: Bare, requests: Requests::to(hosts), mode })
             }),
             service: Box::new(move || {
                 let service = service.clone();
-                Box::new(Loop {
-                    service,
-                    requests: Requests::to(hosts),
-                    mode,
-                })
+                Box::new(Loop { service, requests: Requests::to(hosts), mode })
             }),
         }
     }
@@ -66,9 +58,7 @@ impl Row {
 
 impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Row")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Row").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -79,11 +69,7 @@ pub async fn all() -> Vec<Row> {
 
 /// The floor and our layer.
 pub fn ours() -> Vec<Row> {
-    let mut rows = vec![floor(
-        "SetRequestHeaderLayer, shared value",
-        FLOOR,
-        Use::Again,
-    )];
+    let mut rows = vec![floor("SetRequestHeaderLayer, shared value", FLOOR, Use::Again)];
     for count in [1, 16, 1000] {
         let hosts = Hosts::Custom(count);
         rows.push(Row::new(
@@ -103,11 +89,7 @@ pub fn ours() -> Vec<Row> {
             layer(PerOrigin::new()),
         ));
     }
-    rows.push(floor(
-        "SetRequestHeaderLayer, a clone per request",
-        "floor-clone",
-        Use::Clone,
-    ));
+    rows.push(floor("SetRequestHeaderLayer, a clone per request", "floor-clone", Use::Clone));
     rows.push(Row::new(
         "ByHost, 1 host, a clone per request",
         "by-host-1-clone",
@@ -155,12 +137,7 @@ fn expiry(life: Duration) -> SystemTime {
 
 /// As long as Google's tokens for service accounts are.
 pub fn token() -> String {
-    format!(
-        "{}.{}.{}",
-        "h".repeat(120),
-        "c".repeat(356),
-        "s".repeat(342)
-    )
+    format!("{}.{}.{}", "h".repeat(120), "c".repeat(356), "s".repeat(342))
 }
 
 fn plural(count: usize, word: &str) -> String {

@@ -65,15 +65,8 @@ async fn call<S>(service: &mut S, request: Request<()>)
 where
     S: Service<Request<()>, Error: fmt::Debug>,
 {
-    poll_fn(|cx| service.poll_ready(cx))
-        .await
-        .expect("a service that is ready");
-    black_box(
-        service
-            .call(request)
-            .await
-            .expect("a service that does not fail"),
-    );
+    poll_fn(|cx| service.poll_ready(cx)).await.expect("a service that is ready");
+    black_box(service.call(request).await.expect("a service that does not fail"));
 }
 
 /// The inner service: always ready, answers at once.

@@ -11,9 +11,7 @@ pub struct Table {
 impl Table {
     /// A table with these headings and no row.
     pub fn new(headings: &[&str]) -> Self {
-        Self {
-            rows: vec![headings.iter().map(|&heading| heading.to_owned()).collect()],
-        }
+        Self { rows: vec![headings.iter().map(|&heading| heading.to_owned()).collect()] }
     }
 
     /// Adds a row.
@@ -44,15 +42,7 @@ impl fmt::Display for Table {
             if index == 0 {
                 for (column, width) in widths.iter().enumerate() {
                     let dashes = "-".repeat(*width);
-                    write!(
-                        f,
-                        "{}",
-                        if column == 0 {
-                            format!("|-{dashes}-")
-                        } else {
-                            format!("|-{dashes}:")
-                        }
-                    )?;
+                    write!(f, "{}", if column == 0 { format!("|-{dashes}-") } else { format!("|-{dashes}:") })?;
                 }
                 writeln!(f, "|")?;
             }

@@ -6,18 +6,12 @@ use bench::runner::Runner;
 use tokio::runtime::Runtime;
 
 fn main() -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for row in runtime.block_on(row::all()) {
         let mut service = runtime.block_on(row.warm());
         let whole = count(&runtime, &mut *service);
         let below = count(&runtime, &mut *row.bare());
-        println!(
-            "{} {}",
-            row.name,
-            (whole as f64 - below as f64) / REQUESTS as f64
-        );
+        println!("{} {}", row.name, (whole as f64 - below as f64) / REQUESTS as f64);
     }
     Ok(())
 }
