@@ -141,7 +141,7 @@ mod tests {
         let made = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(made.unwrap().success());
         let mut command = Command::new("/bin/sh");
-        let script = "exec 3> \"$0\"; echo up >&3; sleep 1000 & wait";
+        let script = "exec 3> \"$0\"; echo up >&3; sleep 60 & wait";
         command.args(["-c", script]).arg(&pipe);
         let running = tokio::spawn(run(command, Instant::now() + Duration::from_secs(1000)));
         let (up, is_up) = tokio::sync::oneshot::channel();
