@@ -33,7 +33,7 @@ impl Emulator {
             };
             return self.at_run(&door, request).await;
         }
-        match Host::named(&host) {
+        match Host::named(&host, self.world.metadata.universe.as_deref()) {
             Some(host) => self.at_google(host, request).await,
             None if host.ends_with(".run.app") => {
                 Ok(answer::html(404, "<title>Error 404 (Not Found)!!1</title>"))
@@ -134,6 +134,9 @@ impl World {
                 self.iam(endpoint, asked, mint)
             }
             Endpoint::Certs => (self.certs(asked), None),
+            Endpoint::Sts => self.sts(asked),
+            Endpoint::StsRefresh => self.sts_refresh(asked),
+            Endpoint::SubjectTokenUrl => (self.subject_token_url(asked), None),
             _ if endpoint.is_metadata() => (self.metadata(asked, mint), None),
             _ => (
                 answer::html(404, "<title>Error 404 (Not Found)!!1</title>"),

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    credential::{Credential, Endpoints},
+    credential::{Credential, Endpoints, IN_MEMORY},
     door::Door,
     emulator::Emulator,
     listener::{Listener, Place},
@@ -106,7 +106,7 @@ impl Server {
     /// # Panics
     /// If the credential names somebody who does not exist.
     pub fn credentials(&self, credential: &Credential) -> Value {
-        credential.file(&self.emulator.world, &Endpoints::loopback(&self.origin()))
+        self.file(credential, Path::new(IN_MEMORY))
     }
 
     /// Writes a credential file that points here, and tells its path; for the metadata server,
@@ -121,8 +121,22 @@ impl Server {
             return Ok(path);
         };
         let path = directory.join(name);
-        fs::write(&path, format!("{:#}\n", self.credentials(credential)))?;
+        fs::write(&path, format!("{:#}\n", self.file(credential, directory)))?;
+        for (name, content) in credential.side_files(&self.emulator.world) {
+            let path = directory.join(name);
+            fs::write(&path, content)?;
+            #[cfg(unix)]
+            if name.ends_with(".sh") {
+                use std::os::unix::fs::PermissionsExt;
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
+            }
+        }
         Ok(path)
+    }
+
+    fn file(&self, credential: &Credential, directory: &Path) -> Value {
+        let endpoints = Endpoints::loopback(&self.origin(), &directory.to_string_lossy());
+        credential.file(&self.emulator.world, &endpoints)
     }
 
     /// The environment in which a client finds this credential, and nothing else, here; files it
@@ -162,6 +176,9 @@ impl Server {
             // Credentials that the machine has besides would win over its metadata server.
             set("GOOGLE_APPLICATION_CREDENTIALS", String::new());
             set("CLOUDSDK_CONFIG", path);
+        }
+        for (name, value) in credential.variables() {
+            set(name, value.to_owned());
         }
         set("GCE_METADATA_HOST", self.metadata_host());
         set("GCE_METADATA_IP", self.metadata_host());

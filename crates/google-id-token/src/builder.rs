@@ -11,7 +11,7 @@ use tower_id_token::{CacheBuilder, ErrorKind, SourceError};
 use crate::adc::{self, Found, Proof};
 use crate::base::Base;
 use crate::file::CredentialFile;
-use crate::source::{IMPERSONATE, Provider, Target, iam_credentials};
+use crate::source::{IMPERSONATE, Iam, Provider, Target};
 use crate::{Credentials, Env, HttpClient, ImpersonateLayer, Kind};
 
 /// Where credentials come from, and what is done with them.
@@ -149,11 +149,11 @@ impl Builder {
             ));
         }
         let (base, found, target) = self.find().await?;
-        let target = self.target(target)?;
+        let target = self.target(&base, target)?;
         match target {
             Some(target) => {
                 tracing::debug!(found, target = target.principal(), "impersonating");
-                Ok(self.impersonated(base, found, target))
+                self.impersonated(base, found, target)
             }
             None => {
                 tracing::debug!(found, "using these credentials");
@@ -186,20 +186,27 @@ impl Builder {
         let (file, target) = match proof {
             Proof::Metadata(metadata) => return Ok((Base::Metadata(metadata), origin, None)),
             Proof::File(CredentialFile::Impersonated(file)) => (file.source, Some(file.target)),
+            Proof::File(CredentialFile::External(mut file)) => {
+                let target = file.target.take();
+                (CredentialFile::External(file), target)
+            }
             Proof::File(file) => (file, None),
         };
-        let base = Base::of(file, self.http.clone());
+        let base = Base::of(file, self.http.clone(), &self.env)?;
         Ok((base, origin, target))
     }
 
     /// Whom to impersonate in the end, by the file and by these settings.
-    fn target(&self, file: Option<Target>) -> Result<Option<Target>, SourceError> {
+    fn target(&self, base: &Base, file: Option<Target>) -> Result<Option<Target>, SourceError> {
         let Some(principal) = &self.impersonate else {
             return Ok(file);
         };
         let own = match &file {
             Some(file) => file.sibling(principal),
-            None => Target::new(&iam_credentials(&self.env)?, principal),
+            None => {
+                let iam = Iam::of(&self.env)?.endpoint(&base.universe());
+                Target::new(&iam, principal)
+            }
         };
         let own = self
             .delegates
@@ -214,19 +221,31 @@ impl Builder {
         }))
     }
 
-    fn impersonated(self, base: Base, found: String, target: Target) -> Credentials {
+    fn impersonated(
+        self,
+        base: Base,
+        found: String,
+        target: Target,
+    ) -> Result<Credentials, SourceError> {
         let principal = target.principal().to_owned();
-        let layer = ImpersonateLayer::to(self.http, target).called_by(base.member());
+        let mut layer = ImpersonateLayer::to(base.http_above(self.http), target)
+            .called_by(base.member())
+            .patience(base.patience());
+        if let Base::Metadata(metadata) = &base
+            && !Iam::of(&self.env)?.is_named()
+        {
+            layer = layer.in_universe_of(metadata.clone());
+        }
         // One access token below serves all audiences above.
         let access = base.access_tokens(self.cache.clone());
-        let id_tokens = self.cache.build(layer.layer(access));
-        Credentials {
-            id_tokens,
+        let cache = base.cache_above(self.cache);
+        Ok(Credentials {
+            id_tokens: cache.build(layer.layer(access)),
             access_tokens: None,
-            kind: Kind::Impersonated,
+            kind: base.kind_above(),
             found,
             principal: Some(principal),
-        }
+        })
     }
 
     fn plain(self, base: Base, found: String) -> Result<Credentials, SourceError> {
@@ -247,6 +266,8 @@ impl Builder {
                      gcloud's own client id only, never for an audience of choice. {IMPERSONATE}"
                 )));
             }
+            Base::Federated(_) => return Err(config(format!("{found} {NO_TARGET}"))),
+            Base::FederatedUser(_) => return Err(config(format!("{found} {NO_TARGET_OF_USER}"))),
             Base::Provider(_) => {
                 return Err(config(
                     "a gcp_auth provider has access tokens only: name the service account whose \
@@ -279,3 +300,14 @@ impl fmt::Debug for Builder {
             .finish_non_exhaustive()
     }
 }
+
+/// There are two ways out, and both have to be in here.
+const NO_TARGET: &str = "holds an external account, which has access tokens and no ID tokens: those \
+    are a service account's. Name one in the file (`service_account_impersonation_url`, which \
+    `gcloud iam workload-identity-pools create-cred-config` writes with \
+    `--service-account=EMAIL`), or to the builder (`impersonate`); the external identity needs \
+    roles/iam.serviceAccountOpenIdTokenCreator on it";
+const NO_TARGET_OF_USER: &str = "holds a workforce user's login, which has access tokens and no ID \
+    tokens: those are a service account's. Name one by `gcloud auth application-default login \
+    --login-config=FILE --impersonate-service-account=EMAIL`, or to the builder (`impersonate`); \
+    the user needs roles/iam.serviceAccountOpenIdTokenCreator on it";

@@ -11,6 +11,8 @@ mod file;
 mod http;
 mod jwt;
 mod source;
+mod subject;
+mod universe;
 
 #[doc(inline)]
 pub use tower_id_token::*;
@@ -22,8 +24,11 @@ pub use self::env::Env;
 pub use self::http::HttpClient;
 pub use self::jwt::{Claims, id_token_from_jwt};
 pub use self::source::{
-    CloudRunUser, Fetch, Impersonate, ImpersonateLayer, Metadata, ServiceAccount, User,
+    CloudRunUser, Federated, FederatedUser, Fetch, Impersonate, ImpersonateLayer, Metadata,
+    ServiceAccount, User,
 };
+
+pub use self::subject::SubjectSource;
 
 /// ID tokens for whoever this process runs as: application default credentials, with the
 /// default settings.

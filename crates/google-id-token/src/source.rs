@@ -3,6 +3,8 @@
 
 mod assertion;
 mod cloud_run_user;
+mod federated;
+mod federated_user;
 mod impersonate;
 pub(crate) mod metadata;
 mod oauth;
@@ -19,13 +21,15 @@ use tower_id_token::{Audience, IdToken, SourceError};
 
 pub use self::cloud_run_user::CloudRunUser;
 pub(crate) use self::cloud_run_user::IMPERSONATE;
+pub use self::federated::Federated;
+pub use self::federated_user::FederatedUser;
 pub use self::impersonate::{Impersonate, ImpersonateLayer};
 pub use self::metadata::Metadata;
 pub(crate) use self::oauth::GOOGLE_TOKEN_ENDPOINT;
 pub(crate) use self::provider::Provider;
 pub use self::service_account::ServiceAccount;
 pub(crate) use self::signer::Signer;
-pub(crate) use self::target::{Target, iam_credentials};
+pub(crate) use self::target::{Iam, Target};
 pub use self::user::User;
 
 use crate::http::Answer;

@@ -1,18 +1,22 @@
 //! Impersonation: access tokens below, another service account's ID tokens above.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use ::http::header;
 use serde_json::json;
+use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt};
 use tower_id_token::{Audience, ErrorKind, IdToken, Source, SourceError};
 
-use super::target::{Target, iam_credentials};
-use super::{Fetch, minted};
+use super::target::{Iam, Target};
+use super::{Fetch, Metadata, minted};
 use crate::endpoint::Endpoint;
 use crate::http::{Call, Refusal, deadline};
+use crate::universe::Universe;
 use crate::{AccessToken, Env, HttpClient, Scopes};
 
 /// Makes a source of access tokens one of ID tokens for a service account.
@@ -35,6 +39,11 @@ pub struct ImpersonateLayer {
     http: HttpClient,
     target: Target,
     caller: Option<Arc<str>>,
+    /// Who knows the universe, where nothing else tells it.
+    metadata: Option<Metadata>,
+    /// How much longer than others the source may take.
+    patience: Duration,
+    email_azp: bool,
 }
 
 impl ImpersonateLayer {
@@ -44,7 +53,7 @@ impl ImpersonateLayer {
     ///
     /// [`ErrorKind::Config`] for what is no service account's name.
     pub fn new(http: HttpClient, principal: &str) -> Result<Self, SourceError> {
-        let iam = iam_credentials(&Env::empty())?;
+        let iam = Iam::of(&Env::empty())?.endpoint(&Universe::default());
         let target = Target::new(&iam, principal).map_err(config)?;
         Ok(Self::to(http, target))
     }
@@ -76,7 +85,28 @@ impl ImpersonateLayer {
             http,
             target,
             caller: None,
+            metadata: None,
+            patience: Duration::ZERO,
+            email_azp: false,
         }
+    }
+
+    /// At the IAM of this metadata server's universe.
+    pub(crate) fn in_universe_of(mut self, metadata: Metadata) -> Self {
+        self.metadata = Some(metadata);
+        self
+    }
+
+    /// The source may take this much longer than a request.
+    pub(crate) fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// With the account's e-mail as the authorized party, as its own key would have it.
+    pub(crate) fn with_email_azp(mut self) -> Self {
+        self.email_azp = true;
+        self
     }
 
     /// Who the source speaks for, as IAM names members: `serviceAccount:EMAIL`.
@@ -126,30 +156,50 @@ where
         let to = Arc::clone(&self.to);
         Box::pin(async move {
             // The source's time counts too: one flight waits for both.
-            let deadline = deadline();
+            let deadline = deadline() + to.patience;
             let access = source
                 .oneshot(Scopes::cloud_platform())
                 .await
                 .map_err(|error| SourceError::from(error.into()))?;
-            let body = json!({
-                "audience": audience.as_str(),
-                "includeEmail": true,
-                "delegates": to.target.delegates(),
-            });
-            let uri = to.target.url("generateIdToken")?;
-            let call = Call::json("IAM Credentials", uri, &body, deadline)
-                .header(header::AUTHORIZATION, access.header().clone())
-                .secret(access.secret());
-            let answer = to
-                .http
-                .ask(call, |refusal| to.advise(refusal, &audience))
-                .await?;
-            minted(&answer, &answer.field("token")?, &audience)
+            to.mint(&access, &audience, deadline).await
         })
     }
 }
 
 impl ImpersonateLayer {
+    /// The ID token for this audience, paid for with this access token.
+    pub(super) async fn mint(
+        &self,
+        access: &AccessToken,
+        audience: &Audience,
+        deadline: Instant,
+    ) -> Result<IdToken, SourceError> {
+        let mut body = json!({
+            "audience": audience.as_str(),
+            "includeEmail": true,
+            "delegates": self.target.delegates(),
+        });
+        if self.email_azp {
+            body["useEmailAzp"] = true.into();
+        }
+        let uri = self.target(deadline).await?.url("generateIdToken")?;
+        let call = Call::json("IAM Credentials", uri, &body, deadline)
+            .header(header::AUTHORIZATION, access.header().clone())
+            .secret(access.secret());
+        let advise = |refusal: &Refusal| self.advise(refusal, audience);
+        let answer = self.http.ask(call, advise).await?;
+        minted(&answer, &answer.field("token")?, audience)
+    }
+
+    async fn target(&self, deadline: Instant) -> Result<Cow<'_, Target>, SourceError> {
+        let Some(metadata) = &self.metadata else {
+            return Ok(Cow::Borrowed(&self.target));
+        };
+        let universe = metadata.universe(deadline).await?;
+        let iam = Iam::default().endpoint(&universe);
+        Ok(Cow::Owned(self.target.clone().at(&iam)))
+    }
+
     fn advise(&self, refusal: &Refusal, audience: &Audience) -> Option<(ErrorKind, String)> {
         let principal = self.target.principal();
         let advice = match refusal.status().as_u16() {

@@ -3,6 +3,7 @@
 mod adc;
 mod broken_files;
 mod detection;
+mod federation;
 mod minting;
 mod misbehaving;
 mod pacing;

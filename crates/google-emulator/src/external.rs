@@ -1,0 +1,198 @@
+//! Credential files of external accounts, and the files that they name.
+
+use serde_json::{Value, json};
+
+use crate::{
+    credential::{Credential, Endpoints, Kind},
+    elsewhere::SUBJECT_TOKEN_LIFE,
+    federation::{SUBJECT, WORKFORCE, WORKLOAD},
+    world::World,
+};
+
+/// Where the subject token of an external account comes from, and to which pool it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum External {
+    File,
+    Json,
+    Url,
+    Workforce,
+    Client,
+}
+
+/// What federation adds.
+impl Credential {
+    /// An external account with its subject token in a file, which impersonates the last service
+    /// account, if none is named.
+    pub fn external_file() -> Self {
+        Self::new(Kind::External(External::File))
+    }
+
+    /// The same with the token in a field of a JSON file.
+    pub fn external_json() -> Self {
+        Self::new(Kind::External(External::Json))
+    }
+
+    /// An external account with its subject token at a URL, in the shape of Azure's.
+    pub fn external_url() -> Self {
+        Self::new(Kind::External(External::Url))
+    }
+
+    /// An external account of a workforce pool, with its subject token in a file.
+    pub fn external_workforce() -> Self {
+        Self::new(Kind::External(External::Workforce))
+    }
+
+    /// An external account of a workforce pool that has an OAuth client of its own.
+    pub fn external_client() -> Self {
+        Self::new(Kind::External(External::Client))
+    }
+
+    /// A workforce user's login: it impersonates nobody.
+    pub fn external_user() -> Self {
+        Self::new(Kind::ExternalUser)
+    }
+
+    /// A service account impersonated by an external account.
+    pub fn impersonated_by_external() -> Self {
+        Self::new(Kind::ByExternal)
+    }
+
+    /// One of each that comes from outside Google Cloud; [`all`](Self::all) has the others.
+    pub fn external() -> Vec<Self> {
+        vec![
+            Self::external_file(),
+            Self::external_json(),
+            Self::external_url(),
+            Self::external_workforce(),
+            Self::external_client(),
+            Self::external_user(),
+            Self::impersonated_by_external(),
+        ]
+    }
+
+    /// An external account that impersonates nobody.
+    pub fn without_target(mut self) -> Self {
+        self.bare = true;
+        self
+    }
+
+    /// The names of all files of this credential, its own first.
+    pub fn file_names(&self) -> Vec<String> {
+        let own = self.file_name().into_iter();
+        own.chain(self.side_names().iter().map(|&name| name.to_owned()))
+            .collect()
+    }
+
+    /// The files beside the credential file, by name.
+    pub(crate) fn side_files(&self, world: &World) -> Vec<(&'static str, String)> {
+        let content = |name| {
+            let token = world.subject_token(SUBJECT, SUBJECT_TOKEN_LIFE);
+            match name {
+                JSON_FILE => json!({ "id_token": token }).to_string(),
+                _ => token,
+            }
+        };
+        let names = self.side_names().iter();
+        names.map(|&name| (name, content(name))).collect()
+    }
+
+    /// The variables that it takes beside the usual ones.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, &'static str)> {
+        Vec::new()
+    }
+
+    fn side_names(&self) -> &'static [&'static str] {
+        match self.kind {
+            Kind::External(External::File | External::Workforce | External::Client)
+            | Kind::ByExternal => &[TEXT_FILE],
+            Kind::External(External::Json) => &[JSON_FILE],
+            _ => &[],
+        }
+    }
+}
+
+impl External {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::File => "external_file",
+            Self::Json => "external_json",
+            Self::Url => "external_url",
+            Self::Workforce => "external_workforce",
+            Self::Client => "external_client",
+        }
+    }
+
+    pub(crate) fn file(self, credential: &Credential, world: &World, at: &Endpoints) -> Value {
+        let workforce = matches!(self, Self::Workforce | Self::Client);
+        let mut file = json!({
+            "type": "external_account",
+            "audience": if workforce { WORKFORCE } else { WORKLOAD },
+            "subject_token_type": self.token_type(),
+            "token_url": format!("{}/v1/token", at.sts),
+            "credential_source": self.source(at),
+            "universe_domain": "googleapis.com",
+        });
+        if !credential.bare {
+            file["service_account_impersonation_url"] =
+                credential.impersonation_url(world, at).into();
+        }
+        match self {
+            Self::Workforce => file["workforce_pool_user_project"] = "demo-project".into(),
+            Self::Client => {
+                let (id, secret) = world.federation.client();
+                file["client_id"] = id.into();
+                file["client_secret"] = secret.into();
+            }
+            _ => {}
+        }
+        file
+    }
+
+    fn token_type(self) -> &'static str {
+        match self {
+            Self::Workforce => "urn:ietf:params:oauth:token-type:id_token",
+            _ => "urn:ietf:params:oauth:token-type:jwt",
+        }
+    }
+
+    fn source(self, at: &Endpoints) -> Value {
+        let directory = &at.directory;
+        match self {
+            Self::File | Self::Workforce | Self::Client => json!({
+                "file": format!("{directory}/{TEXT_FILE}"),
+                "format": { "type": "text" },
+            }),
+            Self::Json => json!({
+                "file": format!("{directory}/{JSON_FILE}"),
+                "format": { "type": "json", "subject_token_field_name": "id_token" },
+            }),
+            Self::Url => json!({
+                "url": format!(
+                    "{}/metadata/identity/oauth2/token?api-version=2018-02-01\
+                     &resource=api://emulated",
+                    at.elsewhere
+                ),
+                "headers": { "Metadata": "True" },
+                "format": { "type": "json", "subject_token_field_name": "access_token" },
+            }),
+        }
+    }
+}
+
+/// What `gcloud auth application-default login --login-config` writes.
+pub(crate) fn user_file(world: &World, at: &Endpoints) -> Value {
+    let (id, secret) = world.federation.client();
+    json!({
+        "type": "external_account_authorized_user",
+        "audience": WORKFORCE,
+        "refresh_token": world.federation.refresh_token(),
+        "token_url": format!("{}/v1/oauthtoken", at.sts),
+        "token_info_url": format!("{}/v1/introspect", at.sts),
+        "client_id": id,
+        "client_secret": secret,
+        "universe_domain": "googleapis.com",
+    })
+}
+
+const TEXT_FILE: &str = "subject-token.jwt";
+const JSON_FILE: &str = "subject-token.json";

@@ -1,0 +1,93 @@
+//! Where an external account's own proof comes from: the subject token that is exchanged.
+
+mod file;
+mod format;
+mod url;
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+use tower_id_token::SourceError;
+
+use self::file::FileSubject;
+use self::format::Format;
+use self::url::UrlSubject;
+use crate::file::Fields;
+use crate::{Env, HttpClient};
+
+/// The `credential_source` of a file, read ([AIP-4117]).
+///
+/// [AIP-4117]: https://google.aip.dev/auth/4117
+pub(crate) enum Subject {
+    File(FileSubject),
+    Url(UrlSubject),
+}
+
+/// Who asks for a subject token, and what for.
+pub(crate) struct Asking<'a> {
+    pub(crate) env: &'a Env,
+    pub(crate) http: &'a HttpClient,
+    pub(crate) deadline: Instant,
+}
+
+/// Where the subject token of an external account comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SubjectSource {
+    /// A file, such as a Kubernetes pod's projected token.
+    File,
+    /// A URL, such as that of Azure's metadata server.
+    Url,
+}
+
+impl Subject {
+    /// Reads the object `credential_source`, which names exactly one source.
+    pub(crate) fn read(fields: &Fields<'_>) -> Result<Self, SourceError> {
+        let named: Vec<_> = ["file", "url"]
+            .into_iter()
+            .filter(|name| fields.has(name))
+            .collect();
+        match *named {
+            ["file"] => FileSubject::read(fields).map(Self::File),
+            ["url"] => UrlSubject::read(fields).map(Self::Url),
+            [] | [_] => Err(fields.wrong_all("it names no source of subject tokens: file or url")),
+            [one, other, ..] => {
+                let what =
+                    format!("`{one}` and `{other}` are both there, and one source is wanted");
+                Err(fields.wrong_all(&what))
+            }
+        }
+    }
+
+    /// A new subject token.
+    pub(crate) async fn token(&self, asking: &Asking<'_>) -> Result<String, SourceError> {
+        match self {
+            Self::File(subject) => subject.token(asking).await,
+            Self::Url(subject) => subject.token(asking).await,
+        }
+    }
+
+    pub(crate) fn source(&self) -> SubjectSource {
+        match self {
+            Self::File(_) => SubjectSource::File,
+            Self::Url(_) => SubjectSource::Url,
+        }
+    }
+
+    /// How much longer than a request this may take.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl fmt::Display for SubjectSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File => "a file",
+            Self::Url => "a URL",
+        })
+    }
+}
