@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
+    aws,
     credential::{Credential, Endpoints, Kind},
     elsewhere::SUBJECT_TOKEN_LIFE,
     federation::{SUBJECT, WORKFORCE, WORKLOAD},
@@ -17,6 +18,9 @@ pub(crate) enum External {
     Url,
     Workforce,
     Client,
+    Executable,
+    Aws,
+    AwsEnvironment,
 }
 
 /// What federation adds.
@@ -47,6 +51,23 @@ impl Credential {
         Self::new(Kind::External(External::Client))
     }
 
+    /// An external account with its subject token from a program (a shell script, so not on
+    /// Windows).
+    pub fn external_executable() -> Self {
+        Self::new(Kind::External(External::Executable))
+    }
+
+    /// An external account of AWS, with its keys from AWS's metadata server.
+    pub fn external_aws() -> Self {
+        Self::new(Kind::External(External::Aws))
+    }
+
+    /// An external account of AWS, with its keys from the environment: from
+    /// [`variables`](Self::variables).
+    pub fn external_aws_environment() -> Self {
+        Self::new(Kind::External(External::AwsEnvironment))
+    }
+
     /// A workforce user's login: it impersonates nobody.
     pub fn external_user() -> Self {
         Self::new(Kind::ExternalUser)
@@ -65,6 +86,9 @@ impl Credential {
             Self::external_url(),
             Self::external_workforce(),
             Self::external_client(),
+            Self::external_executable(),
+            Self::external_aws(),
+            Self::external_aws_environment(),
             Self::external_user(),
             Self::impersonated_by_external(),
         ]
@@ -89,6 +113,16 @@ impl Credential {
             let token = world.subject_token(SUBJECT, SUBJECT_TOKEN_LIFE);
             match name {
                 JSON_FILE => json!({ "id_token": token }).to_string(),
+                PROGRAM => {
+                    let response = json!({
+                        "version": 1,
+                        "success": true,
+                        "token_type": "urn:ietf:params:oauth:token-type:id_token",
+                        "id_token": token,
+                        "expiration_time": world.clock.unix() + SUBJECT_TOKEN_LIFE,
+                    });
+                    format!("#!/bin/sh\necho '{response}'\n")
+                }
                 _ => token,
             }
         };
@@ -97,8 +131,19 @@ impl Credential {
     }
 
     /// The variables that it takes beside the usual ones.
-    pub(crate) fn variables(&self) -> Vec<(&'static str, &'static str)> {
-        Vec::new()
+    pub fn variables(&self) -> &'static [(&'static str, &'static str)] {
+        match self.kind {
+            Kind::External(External::Executable) => {
+                &[("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1")]
+            }
+            Kind::External(External::AwsEnvironment) => &[
+                ("AWS_REGION", aws::REGION),
+                ("AWS_ACCESS_KEY_ID", aws::ACCESS_KEY),
+                ("AWS_SECRET_ACCESS_KEY", aws::SECRET_KEY),
+                ("AWS_SESSION_TOKEN", aws::SESSION_TOKEN),
+            ],
+            _ => &[],
+        }
     }
 
     fn side_names(&self) -> &'static [&'static str] {
@@ -106,6 +151,7 @@ impl Credential {
             Kind::External(External::File | External::Workforce | External::Client)
             | Kind::ByExternal => &[TEXT_FILE],
             Kind::External(External::Json) => &[JSON_FILE],
+            Kind::External(External::Executable) => &[PROGRAM],
             _ => &[],
         }
     }
@@ -119,6 +165,9 @@ impl External {
             Self::Url => "external_url",
             Self::Workforce => "external_workforce",
             Self::Client => "external_client",
+            Self::Executable => "external_executable",
+            Self::Aws => "external_aws",
+            Self::AwsEnvironment => "external_aws_environment",
         }
     }
 
@@ -150,7 +199,8 @@ impl External {
 
     fn token_type(self) -> &'static str {
         match self {
-            Self::Workforce => "urn:ietf:params:oauth:token-type:id_token",
+            Self::Workforce | Self::Executable => "urn:ietf:params:oauth:token-type:id_token",
+            Self::Aws | Self::AwsEnvironment => "urn:ietf:params:aws:token-type:aws4_request",
             _ => "urn:ietf:params:oauth:token-type:jwt",
         }
     }
@@ -166,6 +216,20 @@ impl External {
                 "file": format!("{directory}/{JSON_FILE}"),
                 "format": { "type": "json", "subject_token_field_name": "id_token" },
             }),
+            Self::Executable => json!({
+                "executable": { "command": format!("\"{directory}/{PROGRAM}\""), "timeout_millis": 30_000 },
+            }),
+            Self::Aws | Self::AwsEnvironment => {
+                let aws = format!("{}/latest", at.elsewhere);
+                json!({
+                    "environment_id": "aws1",
+                    "region_url": format!("{aws}/meta-data/placement/availability-zone"),
+                    "url": format!("{aws}/meta-data/iam/security-credentials"),
+                    "regional_cred_verification_url":
+                        "https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15",
+                    "imdsv2_session_token_url": format!("{aws}/api/token"),
+                })
+            }
             Self::Url => json!({
                 "url": format!(
                     "{}/metadata/identity/oauth2/token?api-version=2018-02-01\
@@ -196,3 +260,4 @@ pub(crate) fn user_file(world: &World, at: &Endpoints) -> Value {
 
 const TEXT_FILE: &str = "subject-token.jwt";
 const JSON_FILE: &str = "subject-token.json";
+const PROGRAM: &str = "subject-token.sh";

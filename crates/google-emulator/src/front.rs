@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Limited};
 use crate::{
     answer::{self, Answer},
     asked::{self, Asked},
+    aws,
     body::Body,
     door::{self, Door},
     emulator::Emulator,
@@ -136,6 +137,7 @@ impl World {
             Endpoint::Certs => (self.certs(asked), None),
             Endpoint::Sts => self.sts(asked),
             Endpoint::StsRefresh => self.sts_refresh(asked),
+            Endpoint::AwsMetadata => (aws::metadata(asked), None),
             Endpoint::SubjectTokenUrl => (self.subject_token_url(asked), None),
             _ if endpoint.is_metadata() => (self.metadata(asked, mint), None),
             _ => (

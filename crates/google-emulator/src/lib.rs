@@ -5,6 +5,7 @@ mod account;
 mod answer;
 mod asked;
 mod assertion;
+mod aws;
 mod body;
 mod builder;
 mod certs;

@@ -178,7 +178,7 @@ impl Server {
             set("CLOUDSDK_CONFIG", path);
         }
         for (name, value) in credential.variables() {
-            set(name, value.to_owned());
+            set(name, (*value).to_owned());
         }
         set("GCE_METADATA_HOST", self.metadata_host());
         set("GCE_METADATA_IP", self.metadata_host());

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     answer::{self, Answer, Refusal, oauth_error},
     asked::Asked,
+    aws,
     federation::Pool,
     world::{World, seconds},
 };
@@ -105,7 +106,6 @@ impl World {
 
     /// Who the subject token is about, once it holds.
     fn subject(&self, kind: &str, token: &str, asked: &Asked) -> Result<String, Refusal> {
-        let _ = asked;
         match kind {
             "urn:ietf:params:oauth:token-type:jwt"
             | "urn:ietf:params:oauth:token-type:id_token"
@@ -113,6 +113,10 @@ impl World {
                 .federation
                 .subject_of(token, self.clock.unix())
                 .map_err(|why| invalid_grant(&why)),
+            "urn:ietf:params:aws:token-type:aws4_request" => {
+                let audience = asked.field("audience").unwrap_or_default();
+                aws::caller(token, audience, self.clock.unix()).map_err(|why| invalid_grant(&why))
+            }
             _ => Err(invalid_request("Invalid value for subject_token_type")),
         }
     }

@@ -186,8 +186,8 @@ impl Builder {
         let (file, target) = match proof {
             Proof::Metadata(metadata) => return Ok((Base::Metadata(metadata), origin, None)),
             Proof::File(CredentialFile::Impersonated(file)) => (file.source, Some(file.target)),
-            Proof::File(CredentialFile::External(mut file)) => {
-                let target = file.target.take();
+            Proof::File(CredentialFile::External(file)) => {
+                let target = file.target.clone();
                 (CredentialFile::External(file), target)
             }
             Proof::File(file) => (file, None),

@@ -1,13 +1,14 @@
 //! Environment and files, as one value: nothing else in this crate reads either.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use tokio::io::AsyncReadExt;
+use tokio::process::Command;
 use tower_id_token::{ErrorKind, SourceError};
 
 /// The variables and files that credentials are looked for in.
@@ -136,6 +137,21 @@ impl Env {
         }
         path.push(name);
         path.into()
+    }
+
+    /// A program that will see these variables, and the process's own where they count here.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        if !self.process {
+            command.env_clear();
+        }
+        for (name, value) in &self.variables {
+            match value.is_empty() {
+                true => command.env_remove(name),
+                false => command.env(name, value),
+            };
+        }
+        command
     }
 
     /// Whether something lies at this path. An error where that cannot even be seen.

@@ -21,6 +21,7 @@ pub(crate) use self::call::Call;
 pub use self::erased::HttpClient;
 pub(crate) use self::failure::Failure;
 pub(crate) use self::pace::deadline;
+pub(crate) use self::redact::fit_for_message;
 pub(crate) use self::refusal::Refusal;
 
 use self::pace::Pace;

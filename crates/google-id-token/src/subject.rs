@@ -1,5 +1,7 @@
 //! Where an external account's own proof comes from: the subject token that is exchanged.
 
+mod aws;
+mod executable;
 mod file;
 mod format;
 mod url;
@@ -11,6 +13,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tower_id_token::SourceError;
 
+use self::aws::AwsSubject;
+use self::executable::ExecutableSubject;
 use self::file::FileSubject;
 use self::format::Format;
 use self::url::UrlSubject;
@@ -23,6 +27,8 @@ use crate::{Env, HttpClient};
 pub(crate) enum Subject {
     File(FileSubject),
     Url(UrlSubject),
+    Executable(ExecutableSubject),
+    Aws(AwsSubject),
 }
 
 /// Who asks for a subject token, and what for.
@@ -30,6 +36,11 @@ pub(crate) struct Asking<'a> {
     pub(crate) env: &'a Env,
     pub(crate) http: &'a HttpClient,
     pub(crate) deadline: Instant,
+    /// The provider of the pool, as the file names it.
+    pub(crate) audience: &'a str,
+    pub(crate) token_type: &'a str,
+    /// The service account that the file impersonates.
+    pub(crate) impersonated: Option<&'a str>,
 }
 
 /// Where the subject token of an external account comes from.
@@ -41,19 +52,31 @@ pub enum SubjectSource {
     File,
     /// A URL, such as that of Azure's metadata server.
     Url,
+    /// A program that is run.
+    Executable,
+    /// AWS: a signed request that names the caller there.
+    Aws,
 }
 
 impl Subject {
     /// Reads the object `credential_source`, which names exactly one source.
     pub(crate) fn read(fields: &Fields<'_>) -> Result<Self, SourceError> {
-        let named: Vec<_> = ["file", "url"]
+        let named: Vec<_> = SOURCES
             .into_iter()
             .filter(|name| fields.has(name))
             .collect();
         match *named {
+            // AWS's has URLs of its own.
+            ["environment_id"] | ["url", "environment_id"] => {
+                AwsSubject::read(fields).map(Self::Aws)
+            }
+            ["executable"] => ExecutableSubject::read(fields).map(Self::Executable),
             ["file"] => FileSubject::read(fields).map(Self::File),
             ["url"] => UrlSubject::read(fields).map(Self::Url),
-            [] | [_] => Err(fields.wrong_all("it names no source of subject tokens: file or url")),
+            [] | [_] => Err(fields.wrong_all(
+                "it names no source of subject tokens: file, url, executable, environment_id (AWS) \
+                 or certificate",
+            )),
             [one, other, ..] => {
                 let what =
                     format!("`{one}` and `{other}` are both there, and one source is wanted");
@@ -67,6 +90,8 @@ impl Subject {
         match self {
             Self::File(subject) => subject.token(asking).await,
             Self::Url(subject) => subject.token(asking).await,
+            Self::Executable(subject) => subject.token(asking).await,
+            Self::Aws(subject) => subject.token(asking).await,
         }
     }
 
@@ -74,12 +99,25 @@ impl Subject {
         match self {
             Self::File(_) => SubjectSource::File,
             Self::Url(_) => SubjectSource::Url,
+            Self::Executable(_) => SubjectSource::Executable,
+            Self::Aws(_) => SubjectSource::Aws,
+        }
+    }
+
+    /// Checks what the environment has to say to it, before it is used.
+    pub(crate) fn check(&self, env: &Env) -> Result<(), SourceError> {
+        match self {
+            Self::Executable(_) => ExecutableSubject::check(env),
+            _ => Ok(()),
         }
     }
 
     /// How much longer than a request this may take.
     pub(crate) fn patience(&self) -> Duration {
-        Duration::ZERO
+        match self {
+            Self::Executable(subject) => subject.limit(),
+            _ => Duration::ZERO,
+        }
     }
 }
 
@@ -88,6 +126,11 @@ impl fmt::Display for SubjectSource {
         f.write_str(match self {
             Self::File => "a file",
             Self::Url => "a URL",
+            Self::Executable => "a program",
+            Self::Aws => "AWS",
         })
     }
 }
+
+/// The fields of which there has to be one.
+const SOURCES: [&str; 5] = ["file", "url", "executable", "environment_id", "certificate"];

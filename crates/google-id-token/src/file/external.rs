@@ -22,7 +22,7 @@ pub(crate) struct ExternalFile {
     pub(crate) client: Option<Client>,
     /// Whose quota a workforce user's exchange counts against.
     pub(crate) user_project: Option<String>,
-    /// Whom the file impersonates; moved out when the chain is put together.
+    /// Whom the file impersonates.
     pub(crate) target: Option<Target>,
     pub(crate) universe: Universe,
 }

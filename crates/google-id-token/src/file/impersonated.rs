@@ -36,8 +36,8 @@ impl ImpersonatedFile {
                 source: inner.source,
             },
             // The same, where federation leads to A.
-            CredentialFile::External(mut source) => Self {
-                target: match source.target.take() {
+            CredentialFile::External(source) => Self {
+                target: match source.target.clone() {
                     Some(first) => first.then(target),
                     None => target,
                 },

@@ -10,7 +10,7 @@ use serde_json::json;
 use tower::Service;
 use tower_id_token::{Clock, ErrorKind, SourceError};
 
-use super::{Fetch, oauth};
+use super::{Fetch, Target, oauth};
 use crate::file::{CredentialFile, ExternalFile, Pool};
 use crate::http::{Call, Refusal, deadline};
 use crate::subject::{Asking, SubjectSource};
@@ -52,6 +52,7 @@ impl Federated {
     }
 
     pub(crate) fn new(http: HttpClient, env: Env, file: ExternalFile) -> Result<Self, SourceError> {
+        file.subject.check(&env)?;
         Ok(Self {
             http,
             env,
@@ -88,6 +89,9 @@ impl Federated {
                 env: &self.env,
                 http: &self.http,
                 deadline,
+                audience: &file.audience,
+                token_type: &file.subject_token_type,
+                impersonated: file.target.as_ref().map(Target::principal),
             })
             .await?;
         let options = match (&file.user_project, &file.client) {

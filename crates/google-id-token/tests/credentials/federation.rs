@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use google_emulator::{Credential, Emulator, Endpoint, Grant};
-use google_id_token::{Audience, ErrorKind, FederatedUser, Kind, Scopes, SubjectSource};
+use google_id_token::{
+    Audience, Builder, Env, ErrorKind, FederatedUser, Kind, Scopes, SubjectSource,
+};
 use tower::ServiceExt;
 
 use crate::support::{AUDIENCE, audience, in_memory, with_file};
@@ -11,6 +13,8 @@ use crate::support::{AUDIENCE, audience, in_memory, with_file};
 const INVOKER: &str = "invoker@demo-project.iam.gserviceaccount.com";
 const WORKLOAD_SUBJECT: &str = "principal://iam.googleapis.com/projects/123456789012/locations/\
      global/workloadIdentityPools/demo-pool/subject/demo-subject";
+const AWS_SUBJECT: &str = "principal://iam.googleapis.com/projects/123456789012/locations/global/\
+     workloadIdentityPools/demo-pool/subject/arn:aws:sts::123456789012:assumed-role/demo-role/i-0";
 const WORKFORCE_SUBJECT: &str = "principal://iam.googleapis.com/locations/global/workforcePools/\
      demo-pool/subject/demo-subject";
 
@@ -31,6 +35,16 @@ async fn every_external_account_mints_a_token_in_one_exchange_and_one_impersonat
             Credential::external_url(),
             Kind::External(SubjectSource::Url),
             WORKLOAD_SUBJECT,
+        ),
+        (
+            Credential::external_aws(),
+            Kind::External(SubjectSource::Aws),
+            AWS_SUBJECT,
+        ),
+        (
+            Credential::external_aws_environment(),
+            Kind::External(SubjectSource::Aws),
+            AWS_SUBJECT,
         ),
         (
             Credential::external_workforce(),
@@ -167,4 +181,44 @@ async fn a_workforce_users_rotated_refresh_token_is_used_the_next_time_by_every_
     let error = late.oneshot(Scopes::cloud_platform()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert!(error.to_string().contains("--login-config=FILE"), "{error}");
+}
+
+#[tokio::test]
+async fn every_external_account_works_on_loopback_too_from_files_and_programs_on_the_disk() {
+    let server = Emulator::new().serve().await.unwrap();
+    for credential in Credential::external() {
+        let env: Env = server.env_for(&credential).unwrap().into_iter().collect();
+        let builder = Builder::new().env(env).impersonate(INVOKER);
+        let tokens = builder.build().await.unwrap().id_tokens();
+        let token = tokens.get(&audience()).await.unwrap();
+        let claims = server.emulator().verify(token.secret(), AUDIENCE).unwrap();
+        assert_eq!(claims.email.as_deref(), Some(INVOKER), "{credential:?}");
+    }
+}
+
+#[tokio::test]
+async fn aws_is_asked_for_nothing_that_the_environment_has_and_for_a_session_otherwise() {
+    let emulator = Emulator::new();
+    let asked = |emulator: &Emulator| -> Vec<String> {
+        let entries = emulator.journal().of(Endpoint::AwsMetadata).into_iter();
+        let entries = entries.map(|entry| format!("{} {}", entry.method, entry.path));
+        entries.collect()
+    };
+    let builder = with_file(&emulator, &Credential::external_aws_environment());
+    let tokens = builder.build().await.unwrap().id_tokens();
+    tokens.get(&audience()).await.unwrap();
+    assert!(asked(&emulator).is_empty());
+
+    let builder = with_file(&emulator, &Credential::external_aws());
+    let tokens = builder.build().await.unwrap().id_tokens();
+    tokens.get(&audience()).await.unwrap();
+    assert_eq!(
+        asked(&emulator),
+        [
+            "PUT /latest/api/token",
+            "GET /latest/meta-data/placement/availability-zone",
+            "GET /latest/meta-data/iam/security-credentials",
+            "GET /latest/meta-data/iam/security-credentials/demo-role",
+        ]
+    );
 }
