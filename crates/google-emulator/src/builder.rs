@@ -127,7 +127,8 @@ impl Builder {
         self
     }
 
-    /// The machine's universe; `None` for a metadata server too old to know.
+    /// The machine's universe, which is that of all: Google's hosts lie in it, in memory, and key
+    /// files name it. There is no OAuth outside googleapis.com. `None` for a metadata server too old to know.
     pub fn universe(mut self, domain: Option<&str>) -> Self {
         self.universe = domain.map(str::to_owned);
         self

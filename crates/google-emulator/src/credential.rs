@@ -47,6 +47,8 @@ pub(crate) struct Endpoints {
     pub(crate) iam: String,
     pub(crate) apis: String,
     pub(crate) sts: String,
+    /// The same for those who show a certificate.
+    pub(crate) sts_by_tls: String,
     /// The metadata servers of other clouds.
     pub(crate) elsewhere: String,
     /// Where the files are that a credential file names.
@@ -152,6 +154,11 @@ impl Credential {
         };
         let email = account.email();
         let apis = &endpoints.apis;
+        let universe = world
+            .metadata
+            .universe
+            .as_deref()
+            .unwrap_or("googleapis.com");
         json!({
             "type": "service_account",
             "project_id": account.project(),
@@ -163,7 +170,7 @@ impl Credential {
             "token_uri": endpoints.token_uri,
             "auth_provider_x509_cert_url": format!("{apis}/oauth2/v1/certs"),
             "client_x509_cert_url": format!("{apis}/service_accounts/v1/metadata/x509/{email}"),
-            "universe_domain": "googleapis.com",
+            "universe_domain": universe,
         })
     }
 
@@ -220,17 +227,19 @@ impl Endpoints {
             iam: "https://iamcredentials.googleapis.com".to_owned(),
             apis: "https://www.googleapis.com".to_owned(),
             sts: "https://sts.googleapis.com".to_owned(),
+            sts_by_tls: "https://sts.googleapis.com".to_owned(),
             elsewhere: "http://169.254.169.254".to_owned(),
             directory: IN_MEMORY.to_owned(),
         }
     }
 
-    pub(crate) fn loopback(origin: &str, directory: &str) -> Self {
+    pub(crate) fn loopback(origin: &str, by_tls: &str, directory: &str) -> Self {
         Self {
             token_uri: format!("{origin}/token"),
             iam: origin.to_owned(),
             apis: origin.to_owned(),
             sts: origin.to_owned(),
+            sts_by_tls: by_tls.to_owned(),
             elsewhere: origin.to_owned(),
             directory: directory.to_owned(),
         }

@@ -164,7 +164,7 @@ impl Emulator {
     /// The files that a credential file names, by their paths: subject tokens and the like. They
     /// are on no disk.
     pub fn files(&self, credential: &Credential) -> Vec<(String, String)> {
-        let files = credential.side_files(&self.world);
+        let files = credential.side_files(&self.world, IN_MEMORY);
         let files = files.into_iter();
         files
             .map(|(name, content)| (format!("{IN_MEMORY}/{name}"), content))

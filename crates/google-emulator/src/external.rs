@@ -7,6 +7,7 @@ use crate::{
     credential::{Credential, Endpoints, Kind},
     elsewhere::SUBJECT_TOKEN_LIFE,
     federation::{SUBJECT, WORKFORCE, WORKLOAD},
+    tls,
     world::World,
 };
 
@@ -21,6 +22,7 @@ pub(crate) enum External {
     Executable,
     Aws,
     AwsEnvironment,
+    Certificate,
 }
 
 /// What federation adds.
@@ -68,6 +70,12 @@ impl Credential {
         Self::new(Kind::External(External::AwsEnvironment))
     }
 
+    /// An external account with an X.509 certificate that is shown in TLS: it works on loopback
+    /// alone.
+    pub fn external_certificate() -> Self {
+        Self::new(Kind::External(External::Certificate))
+    }
+
     /// A workforce user's login: it impersonates nobody.
     pub fn external_user() -> Self {
         Self::new(Kind::ExternalUser)
@@ -89,6 +97,7 @@ impl Credential {
             Self::external_executable(),
             Self::external_aws(),
             Self::external_aws_environment(),
+            Self::external_certificate(),
             Self::external_user(),
             Self::impersonated_by_external(),
         ]
@@ -108,11 +117,23 @@ impl Credential {
     }
 
     /// The files beside the credential file, by name.
-    pub(crate) fn side_files(&self, world: &World) -> Vec<(&'static str, String)> {
+    pub(crate) fn side_files(&self, world: &World, directory: &str) -> Vec<(&'static str, String)> {
         let content = |name| {
             let token = world.subject_token(SUBJECT, SUBJECT_TOKEN_LIFE);
             match name {
                 JSON_FILE => json!({ "id_token": token }).to_string(),
+                CERTIFICATE => tls::CLIENT.to_owned(),
+                CERTIFICATE_KEY => tls::CLIENT_KEY.to_owned(),
+                CERTIFICATE_CHAIN => tls::CLIENT_INTERMEDIATE.to_owned(),
+                ROOT => tls::SERVER_CA.to_owned(),
+                CERTIFICATE_CONFIG => json!({
+                    "version": 1,
+                    "cert_configs": { "workload": {
+                        "cert_path": format!("{directory}/{CERTIFICATE}"),
+                        "key_path": format!("{directory}/{CERTIFICATE_KEY}"),
+                    }},
+                })
+                .to_string(),
                 PROGRAM => {
                     let response = json!({
                         "version": 1,
@@ -146,11 +167,23 @@ impl Credential {
         }
     }
 
+    /// The file of a root that has to be trusted.
+    pub(crate) fn root_certificate(&self) -> Option<&'static str> {
+        (self.kind == Kind::External(External::Certificate)).then_some(ROOT)
+    }
+
     fn side_names(&self) -> &'static [&'static str] {
         match self.kind {
             Kind::External(External::File | External::Workforce | External::Client)
             | Kind::ByExternal => &[TEXT_FILE],
             Kind::External(External::Json) => &[JSON_FILE],
+            Kind::External(External::Certificate) => &[
+                CERTIFICATE,
+                CERTIFICATE_KEY,
+                CERTIFICATE_CHAIN,
+                CERTIFICATE_CONFIG,
+                ROOT,
+            ],
             Kind::External(External::Executable) => &[PROGRAM],
             _ => &[],
         }
@@ -167,17 +200,22 @@ impl External {
             Self::Client => "external_client",
             Self::Executable => "external_executable",
             Self::Aws => "external_aws",
+            Self::Certificate => "external_certificate",
             Self::AwsEnvironment => "external_aws_environment",
         }
     }
 
     pub(crate) fn file(self, credential: &Credential, world: &World, at: &Endpoints) -> Value {
+        let sts = match self {
+            Self::Certificate => &at.sts_by_tls,
+            _ => &at.sts,
+        };
         let workforce = matches!(self, Self::Workforce | Self::Client);
         let mut file = json!({
             "type": "external_account",
             "audience": if workforce { WORKFORCE } else { WORKLOAD },
             "subject_token_type": self.token_type(),
-            "token_url": format!("{}/v1/token", at.sts),
+            "token_url": format!("{sts}/v1/token"),
             "credential_source": self.source(at),
             "universe_domain": "googleapis.com",
         });
@@ -200,6 +238,7 @@ impl External {
     fn token_type(self) -> &'static str {
         match self {
             Self::Workforce | Self::Executable => "urn:ietf:params:oauth:token-type:id_token",
+            Self::Certificate => "urn:ietf:params:oauth:token-type:mtls",
             Self::Aws | Self::AwsEnvironment => "urn:ietf:params:aws:token-type:aws4_request",
             _ => "urn:ietf:params:oauth:token-type:jwt",
         }
@@ -219,6 +258,10 @@ impl External {
             Self::Executable => json!({
                 "executable": { "command": format!("\"{directory}/{PROGRAM}\""), "timeout_millis": 30_000 },
             }),
+            Self::Certificate => json!({ "certificate": {
+                "certificate_config_location": format!("{directory}/{CERTIFICATE_CONFIG}"),
+                "trust_chain_path": format!("{directory}/{CERTIFICATE_CHAIN}"),
+            }}),
             Self::Aws | Self::AwsEnvironment => {
                 let aws = format!("{}/latest", at.elsewhere);
                 json!({
@@ -260,4 +303,9 @@ pub(crate) fn user_file(world: &World, at: &Endpoints) -> Value {
 
 const TEXT_FILE: &str = "subject-token.jwt";
 const JSON_FILE: &str = "subject-token.json";
+const CERTIFICATE: &str = "workload.crt";
+const CERTIFICATE_KEY: &str = "workload.key";
+const CERTIFICATE_CHAIN: &str = "workload-chain.crt";
+const CERTIFICATE_CONFIG: &str = "certificate_config.json";
+const ROOT: &str = "emulator-root.crt";
 const PROGRAM: &str = "subject-token.sh";

@@ -36,6 +36,7 @@ mod run;
 mod server;
 mod socket;
 mod sts;
+mod tls;
 mod token;
 mod world;
 

@@ -9,6 +9,7 @@ use crate::{
     asked::Asked,
     aws,
     federation::Pool,
+    tls::{self, Shown},
     world::{World, seconds},
 };
 
@@ -113,6 +114,9 @@ impl World {
                 .federation
                 .subject_of(token, self.clock.unix())
                 .map_err(|why| invalid_grant(&why)),
+            "urn:ietf:params:oauth:token-type:mtls" => {
+                certificate_subject(token, asked).map_err(|why| invalid_grant(why))
+            }
             "urn:ietf:params:aws:token-type:aws4_request" => {
                 let audience = asked.field("audience").unwrap_or_default();
                 aws::caller(token, audience, self.clock.unix()).map_err(|why| invalid_grant(&why))
@@ -120,6 +124,30 @@ impl World {
             _ => Err(invalid_request("Invalid value for subject_token_type")),
         }
     }
+}
+
+/// The workload of a certificate that was shown in TLS and leads to the pool's trust anchor.
+fn certificate_subject(token: &str, asked: &Asked) -> Result<String, &'static str> {
+    let shown = asked.parts.extensions.get::<Shown>();
+    let shown = shown
+        .and_then(|shown| shown.0.as_deref())
+        .ok_or("The connection has no client certificate.")?;
+    let chain: Vec<String> = serde_json::from_str(token).map_err(|_| "The chain is no JSON.")?;
+    let chain: Option<Vec<_>> = chain.iter().map(|one| STANDARD.decode(one).ok()).collect();
+    let chain = chain.ok_or("The chain is no base64.")?;
+    let Some((leaf, rest)) = chain.split_first() else {
+        return Err("The chain is empty.");
+    };
+    if leaf != shown {
+        return Err("The first certificate is not the one of the connection.");
+    }
+    // The anchor itself may be left out, as in TLS.
+    let anchor = tls::trust_anchor();
+    let between: Vec<_> = rest.iter().filter(|one| **one != anchor).collect();
+    if between != [&tls::intermediate()] {
+        return Err("The chain does not lead to the pool's trust anchor.");
+    }
+    Ok("demo-workload".to_owned())
 }
 
 /// Whose quota it is: only people without a client of their own have to say.

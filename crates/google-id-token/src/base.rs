@@ -94,7 +94,10 @@ impl Base {
 
     /// The client that its access tokens are shown over.
     pub(crate) fn http_above(&self, http: HttpClient) -> HttpClient {
-        http
+        match self {
+            Self::Federated(source) => source.http().clone(),
+            _ => http,
+        }
     }
 
     /// How much longer than a request its access tokens may take.

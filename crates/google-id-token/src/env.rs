@@ -1,14 +1,13 @@
 //! Environment and files, as one value: nothing else in this crate reads either.
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use tokio::io::AsyncReadExt;
-use tokio::process::Command;
 use tower_id_token::{ErrorKind, SourceError};
 
 /// The variables and files that credentials are looked for in.
@@ -139,19 +138,12 @@ impl Env {
         path.into()
     }
 
-    /// A program that will see these variables, and the process's own where they count here.
-    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
+    /// Gives a program this environment in place of the process's.
+    pub(crate) fn give_to(&self, command: &mut tokio::process::Command) {
         if !self.process {
             command.env_clear();
         }
-        for (name, value) in &self.variables {
-            match value.is_empty() {
-                true => command.env_remove(name),
-                false => command.env(name, value),
-            };
-        }
-        command
+        command.envs(&self.variables);
     }
 
     /// Whether something lies at this path. An error where that cannot even be seen.

@@ -71,7 +71,11 @@ impl CredentialFile {
     }
 }
 
-fn json_object(origin: &str, contents: &Bytes) -> Result<Map<String, Value>, SourceError> {
+/// The JSON object in a file whose name for messages is `origin`.
+pub(crate) fn json_object(
+    origin: &str,
+    contents: &Bytes,
+) -> Result<Map<String, Value>, SourceError> {
     let wrong = |what: &str| SourceError::new(ErrorKind::Config, format!("{origin}: {what}"));
     let text = decode(contents).ok_or_else(|| wrong("the file is no text"))?;
     if text.trim().is_empty() {

@@ -5,9 +5,11 @@ mod call;
 mod client;
 mod erased;
 mod failure;
+mod mutual;
 mod pace;
 mod redact;
 mod refusal;
+mod roots;
 
 use ::http::{HeaderMap, Request, Response, StatusCode};
 use bytes::Bytes;

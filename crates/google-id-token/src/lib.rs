@@ -4,6 +4,7 @@ mod access_token;
 mod adc;
 mod base;
 mod builder;
+mod certificate;
 mod child;
 mod credentials;
 mod endpoint;

@@ -1,6 +1,7 @@
 //! Where an external account's own proof comes from: the subject token that is exchanged.
 
 mod aws;
+mod certificate;
 mod executable;
 mod file;
 mod format;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use tower_id_token::SourceError;
 
 use self::aws::AwsSubject;
+use self::certificate::CertificateSubject;
 use self::executable::ExecutableSubject;
 use self::file::FileSubject;
 use self::format::Format;
@@ -29,6 +31,7 @@ pub(crate) enum Subject {
     Url(UrlSubject),
     Executable(ExecutableSubject),
     Aws(AwsSubject),
+    Certificate(CertificateSubject),
 }
 
 /// Who asks for a subject token, and what for.
@@ -56,6 +59,8 @@ pub enum SubjectSource {
     Executable,
     /// AWS: a signed request that names the caller there.
     Aws,
+    /// An X.509 certificate of this machine's, shown in TLS.
+    Certificate,
 }
 
 impl Subject {
@@ -70,6 +75,7 @@ impl Subject {
             ["environment_id"] | ["url", "environment_id"] => {
                 AwsSubject::read(fields).map(Self::Aws)
             }
+            ["certificate"] => CertificateSubject::read(fields).map(Self::Certificate),
             ["executable"] => ExecutableSubject::read(fields).map(Self::Executable),
             ["file"] => FileSubject::read(fields).map(Self::File),
             ["url"] => UrlSubject::read(fields).map(Self::Url),
@@ -92,6 +98,7 @@ impl Subject {
             Self::Url(subject) => subject.token(asking).await,
             Self::Executable(subject) => subject.token(asking).await,
             Self::Aws(subject) => subject.token(asking).await,
+            Self::Certificate(subject) => subject.token(asking).await,
         }
     }
 
@@ -101,6 +108,15 @@ impl Subject {
             Self::Url(_) => SubjectSource::Url,
             Self::Executable(_) => SubjectSource::Executable,
             Self::Aws(_) => SubjectSource::Aws,
+            Self::Certificate(_) => SubjectSource::Certificate,
+        }
+    }
+
+    /// The client for everything that its tokens are shown to.
+    pub(crate) fn client(&self, http: HttpClient, env: &Env) -> HttpClient {
+        match self {
+            Self::Certificate(subject) => http.showing(subject.config(), env),
+            _ => http,
         }
     }
 
@@ -128,6 +144,7 @@ impl fmt::Display for SubjectSource {
             Self::Url => "a URL",
             Self::Executable => "a program",
             Self::Aws => "AWS",
+            Self::Certificate => "a certificate",
         })
     }
 }

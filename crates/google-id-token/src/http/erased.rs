@@ -32,6 +32,8 @@ use super::client::DefaultClient;
 #[derive(Clone)]
 pub struct HttpClient {
     service: BoxCloneSyncService<Request<Full<Bytes>>, Response<Body>, BoxError>,
+    /// The caller has brought it.
+    own: bool,
 }
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
@@ -40,7 +42,10 @@ impl HttpClient {
     /// The default client. Root certificates are loaded when https is first spoken, so that a
     /// container that only asks its metadata server needs none.
     pub fn new() -> Self {
-        Self::from_service(DefaultClient::new())
+        Self {
+            own: false,
+            ..Self::from_service(DefaultClient::new())
+        }
     }
 
     /// A client of your own, or a server in its place.
@@ -59,7 +64,12 @@ impl HttpClient {
             .map_err(Into::into);
         Self {
             service: BoxCloneSyncService::new(service),
+            own: true,
         }
+    }
+
+    pub(super) fn is_own(&self) -> bool {
+        self.own
     }
 
     pub(super) fn service(

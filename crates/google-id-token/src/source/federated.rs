@@ -54,7 +54,7 @@ impl Federated {
     pub(crate) fn new(http: HttpClient, env: Env, file: ExternalFile) -> Result<Self, SourceError> {
         file.subject.check(&env)?;
         Ok(Self {
-            http,
+            http: file.subject.client(http, &env),
             env,
             file: Arc::new(file),
         })
@@ -72,6 +72,11 @@ impl Federated {
     /// Its pool's members, as IAM names them.
     pub(crate) fn member(&self) -> Option<String> {
         self.file.pool.as_ref().map(Pool::member)
+    }
+
+    /// The client that its access tokens are to be shown over: they may be bound to a certificate.
+    pub(crate) fn http(&self) -> &HttpClient {
+        &self.http
     }
 
     /// How much longer than other sources it may take.

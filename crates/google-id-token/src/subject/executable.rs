@@ -5,12 +5,14 @@ mod response;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tokio::process::Command;
+use tokio::time::Instant;
 use tower_id_token::{ErrorKind, SourceError};
 
 use self::response::{Response, Unusable};
 use super::Asking;
 use crate::Env;
-use crate::child::{self, Failure};
+use crate::child::{self, Failed};
 use crate::file::Fields;
 
 /// `credential_source.executable` ([AIP-4117]): a program whose output is a subject token, run
@@ -77,30 +79,38 @@ impl ExecutableSubject {
             SourceError::new(kind, message)
         };
         tracing::debug!(program, "running a program for a subject token");
-        let output = child::run(self.command(asking), self.limit)
+        let output = child::run(self.command(asking), Instant::now() + self.limit)
             .await
-            .map_err(|failure| match failure {
-                Failure::Start(error) => {
+            .map_err(|why| match why {
+                Failed::Start(error) => {
                     failed(ErrorKind::Config, format!("cannot be started: {error}"))
                 }
-                Failure::Slow => failed(
+                Failed::Late => failed(
                     ErrorKind::Unavailable,
                     format!(
                         "was killed after {} s (`timeout_millis`)",
                         self.limit.as_secs_f32()
                     ),
                 ),
-                Failure::Verbose => failed(
+                Failed::TooLong => failed(
                     ErrorKind::Malformed,
-                    "was killed: it wrote more than 1 MiB".to_owned(),
+                    format!(
+                        "was killed: it wrote more than {} KiB",
+                        child::LONGEST / 1024
+                    ),
                 ),
-                Failure::Broken(error) => {
+                Failed::Read(error) => {
                     failed(ErrorKind::Unavailable, format!("broke off: {error}"))
                 }
             })?;
         let response = Response::parse(&output.stdout);
         if !output.status.success() && !matches!(response, Err(Unusable::Failed(_))) {
-            let what = format!("ended with {}", output.status);
+            // What it says there is for people, and may hold anything.
+            let more = match output.stderr.is_empty() {
+                true => "",
+                false => ": run it by hand to see what it says on its standard error",
+            };
+            let what = format!("ended with {}{more}", output.status);
             return Err(failed(ErrorKind::Unavailable, what));
         }
         let response = response.map_err(|why| failed(why.kind(), why.to_string()))?;
@@ -125,8 +135,9 @@ impl ExecutableSubject {
         None
     }
 
-    fn command(&self, asking: &Asking<'_>) -> tokio::process::Command {
-        let mut command = asking.env.command(&self.command[0]);
+    fn command(&self, asking: &Asking<'_>) -> Command {
+        let mut command = Command::new(&self.command[0]);
+        asking.env.give_to(&mut command);
         command
             .args(&self.command[1..])
             .env("GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE", asking.audience)

@@ -3,6 +3,8 @@
 mod adc;
 mod broken_files;
 mod detection;
+mod exchange;
+mod executables;
 mod federation;
 mod minting;
 mod misbehaving;
@@ -10,3 +12,4 @@ mod pacing;
 mod protocols;
 mod secrets;
 mod support;
+mod universes;
