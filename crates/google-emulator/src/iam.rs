@@ -152,7 +152,7 @@ impl World {
         let account = self.account(text("iss")?)?;
         let (issued, expires) = (seconds("iat")?, seconds("exp")?);
         let sound = text("sub") == text("iss")
-            && jws.key_id() == Some(&key::SERVICE_ACCOUNT.id)
+            && jws.key_id().is_none_or(|id| id == key::SERVICE_ACCOUNT.id)
             && jws.is_signed_by(&key::SERVICE_ACCOUNT)
             && issued <= now
             && expires > now

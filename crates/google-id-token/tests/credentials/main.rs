@@ -12,4 +12,5 @@ mod pacing;
 mod protocols;
 mod secrets;
 mod support;
+mod table;
 mod universes;
