@@ -115,7 +115,7 @@ impl World {
                 .subject_of(token, self.clock.unix())
                 .map_err(|why| invalid_grant(&why)),
             "urn:ietf:params:oauth:token-type:mtls" => {
-                certificate_subject(token, asked).map_err(|why| invalid_grant(why))
+                certificate_subject(token, asked).map_err(invalid_grant)
             }
             "urn:ietf:params:aws:token-type:aws4_request" => {
                 let audience = asked.field("audience").unwrap_or_default();
