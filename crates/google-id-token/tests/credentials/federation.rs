@@ -1,5 +1,6 @@
 //! External accounts: another party's token, exchanged, and a service account's ID token on top.
 
+use std::fs;
 use std::sync::Arc;
 
 use google_emulator::{Credential, Emulator, Endpoint, Grant};
@@ -221,4 +222,54 @@ async fn aws_is_asked_for_nothing_that_the_environment_has_and_for_a_session_oth
             "GET /latest/meta-data/iam/security-credentials/demo-role",
         ]
     );
+}
+
+#[tokio::test]
+async fn a_certificate_is_read_anew_and_has_to_lead_to_the_pools_anchor() {
+    let server = Emulator::new().serve().await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let credential = Credential::external_certificate();
+    let env = server.env_with(&credential, directory.path()).unwrap();
+    let env: Env = env.into_iter().collect();
+    let chain = directory.path().join("workload-chain.crt");
+    let leaf = fs::read_to_string(directory.path().join("workload.crt")).unwrap();
+    let whole = fs::read_to_string(&chain).unwrap();
+    let root = server.root_certificate();
+    for (content, expected) in [
+        (whole.clone(), Ok(())),
+        // The leaf may be at the start of its chain.
+        (format!("{leaf}{whole}"), Ok(())),
+        (
+            format!("{whole}{leaf}"),
+            Err((ErrorKind::Config, "not at the start")),
+        ),
+        (root.to_owned(), Err((ErrorKind::Denied, "trust anchor"))),
+        (
+            String::new(),
+            Err((ErrorKind::Config, "no certificate in PEM")),
+        ),
+        (whole, Ok(())),
+    ] {
+        fs::write(&chain, content).unwrap();
+        let builder = Builder::new().env(env.clone());
+        let credentials = builder.build().await.unwrap();
+        assert_eq!(
+            credentials.kind(),
+            Kind::External(SubjectSource::Certificate)
+        );
+        match (credentials.id_tokens().get(&audience()).await, expected) {
+            (Ok(_), Ok(())) => {}
+            (Err(error), Err((kind, part))) => {
+                assert_eq!(error.kind(), kind, "{error}");
+                assert!(error.to_string().contains(part), "{error}");
+            }
+            (token, expected) => panic!("{token:?}, and {expected:?} was wanted"),
+        }
+    }
+    // Who does not trust the server's root shows nobody anything.
+    let stranger = env.variable("SSL_CERT_FILE", directory.path().join("workload.crt"));
+    let tokens = Builder::new().env(stranger).build().await.unwrap();
+    let error = tokens.id_tokens().get(&audience()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("not one to trust"), "{error}");
 }
