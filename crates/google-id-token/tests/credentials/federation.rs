@@ -7,9 +7,10 @@ use google_emulator::{Credential, Emulator, Endpoint, Grant};
 use google_id_token::{
     Audience, Builder, Env, ErrorKind, FederatedUser, Kind, Scopes, SubjectSource,
 };
+use serde_json::json;
 use tower::ServiceExt;
 
-use crate::support::{AUDIENCE, audience, in_memory, with_file};
+use crate::support::{AUDIENCE, Peer, audience, id_token, in_memory, json_answer, with_file};
 
 const INVOKER: &str = "invoker@demo-project.iam.gserviceaccount.com";
 const WORKLOAD_SUBJECT: &str = "principal://iam.googleapis.com/projects/123456789012/locations/\
@@ -144,6 +145,39 @@ async fn the_files_own_account_becomes_a_delegate_of_another_target() {
     let claims = emulator.verify(token.secret(), AUDIENCE).unwrap();
     assert_eq!(claims.email.as_deref(), Some(INVOKER));
     assert_eq!(emulator.journal().count(Endpoint::GenerateIdToken), 1);
+}
+
+#[tokio::test]
+async fn an_impersonated_file_over_an_external_account_that_impersonates_is_one_chain() {
+    let caller = "caller@demo-project.iam.gserviceaccount.com";
+    let emulator = Emulator::new();
+    let mut file = emulator.credentials(&Credential::impersonated_by_external());
+    file["delegates"] = json!(["d@p.iam.gserviceaccount.com"]);
+    file["source_credentials"] = emulator.credentials(&Credential::external_file().target(caller));
+    let peer = Peer::default();
+    let http = peer.client(|number, _| match number {
+        1 => json_answer(json!({ "access_token": "ya29.x", "expires_in": 3600 })),
+        _ => json_answer(json!({ "token": id_token(AUDIENCE) })),
+    });
+    let env = Env::empty().file("/google-emulator/subject-token.jwt", "a.b.c");
+    let builder = Builder::new().env(env).http(http);
+    let builder = builder.credentials_json(file.to_string());
+    let tokens = builder.build().await.unwrap().id_tokens();
+    tokens.get(&audience()).await.unwrap();
+    let asked = peer.asked();
+    assert_eq!(asked.len(), 2);
+    let path = asked[1].request.uri().path();
+    assert!(
+        path.ends_with(&format!("/{INVOKER}:generateIdToken")),
+        "{path}"
+    );
+    assert_eq!(
+        asked[1].json()["delegates"],
+        json!([
+            format!("projects/-/serviceAccounts/{caller}"),
+            "projects/-/serviceAccounts/d@p.iam.gserviceaccount.com",
+        ])
+    );
 }
 
 #[tokio::test]
