@@ -1,5 +1,6 @@
 //! External accounts: another party's token, exchanged, and a service account's ID token on top.
 
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,9 +10,10 @@ use google_id_token::{
     Audience, Builder, CacheBuilder, Clock, Env, ErrorKind, FederatedUser, Kind, Scopes,
     SubjectSource,
 };
+use serde_json::json;
 use tower::ServiceExt;
 
-use crate::support::{AUDIENCE, audience, in_memory, with_file};
+use crate::support::{AUDIENCE, Peer, audience, id_token, in_memory, json_answer, with_file};
 
 const INVOKER: &str = "invoker@demo-project.iam.gserviceaccount.com";
 const WORKLOAD_SUBJECT: &str = "principal://iam.googleapis.com/projects/123456789012/locations/\
@@ -149,6 +151,39 @@ async fn the_files_own_account_becomes_a_delegate_of_another_target() {
 }
 
 #[tokio::test]
+async fn an_impersonated_file_over_an_external_account_that_impersonates_is_one_chain() {
+    let caller = "caller@demo-project.iam.gserviceaccount.com";
+    let emulator = Emulator::new();
+    let mut file = emulator.credentials(&Credential::impersonated_by_external());
+    file["delegates"] = json!(["d@p.iam.gserviceaccount.com"]);
+    file["source_credentials"] = emulator.credentials(&Credential::external_file().target(caller));
+    let peer = Peer::default();
+    let http = peer.client(|number, _| match number {
+        1 => json_answer(json!({ "access_token": "ya29.x", "expires_in": 3600 })),
+        _ => json_answer(json!({ "token": id_token(AUDIENCE) })),
+    });
+    let env = Env::empty().file("/google-emulator/subject-token.jwt", "a.b.c");
+    let builder = Builder::new().env(env).http(http);
+    let builder = builder.credentials_json(file.to_string());
+    let tokens = builder.build().await.unwrap().id_tokens();
+    tokens.get(&audience()).await.unwrap();
+    let asked = peer.asked();
+    assert_eq!(asked.len(), 2);
+    let path = asked[1].request.uri().path();
+    assert!(
+        path.ends_with(&format!("/{INVOKER}:generateIdToken")),
+        "{path}"
+    );
+    assert_eq!(
+        asked[1].json()["delegates"],
+        json!([
+            format!("projects/-/serviceAccounts/{caller}"),
+            "projects/-/serviceAccounts/d@p.iam.gserviceaccount.com",
+        ])
+    );
+}
+
+#[tokio::test]
 async fn a_denied_impersonation_names_the_pool_and_the_role() {
     let emulator = Emulator::builder()
         .service_account(INVOKER)
@@ -245,4 +280,54 @@ async fn aws_is_asked_for_nothing_that_the_environment_has_and_for_a_session_oth
             "GET /latest/meta-data/iam/security-credentials/demo-role",
         ]
     );
+}
+
+#[tokio::test]
+async fn a_certificate_is_read_anew_and_has_to_lead_to_the_pools_anchor() {
+    let server = Emulator::new().serve().await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let credential = Credential::external_certificate();
+    let env = server.env_with(&credential, directory.path()).unwrap();
+    let env: Env = env.into_iter().collect();
+    let chain = directory.path().join("workload-chain.crt");
+    let leaf = fs::read_to_string(directory.path().join("workload.crt")).unwrap();
+    let whole = fs::read_to_string(&chain).unwrap();
+    let root = server.root_certificate();
+    for (content, expected) in [
+        (whole.clone(), Ok(())),
+        // The leaf may be at the start of its chain.
+        (format!("{leaf}{whole}"), Ok(())),
+        (
+            format!("{whole}{leaf}"),
+            Err((ErrorKind::Config, "not at the start")),
+        ),
+        (root.to_owned(), Err((ErrorKind::Denied, "trust anchor"))),
+        (
+            String::new(),
+            Err((ErrorKind::Config, "no certificate in PEM")),
+        ),
+        (whole, Ok(())),
+    ] {
+        fs::write(&chain, content).unwrap();
+        let builder = Builder::new().env(env.clone());
+        let credentials = builder.build().await.unwrap();
+        assert_eq!(
+            credentials.kind(),
+            Kind::External(SubjectSource::Certificate)
+        );
+        match (credentials.id_tokens().get(&audience()).await, expected) {
+            (Ok(_), Ok(())) => {}
+            (Err(error), Err((kind, part))) => {
+                assert_eq!(error.kind(), kind, "{error}");
+                assert!(error.to_string().contains(part), "{error}");
+            }
+            (token, expected) => panic!("{token:?}, and {expected:?} was wanted"),
+        }
+    }
+    // Who does not trust the server's root shows nobody anything.
+    let stranger = env.variable("SSL_CERT_FILE", directory.path().join("workload.crt"));
+    let tokens = Builder::new().env(stranger).build().await.unwrap();
+    let error = tokens.id_tokens().get(&audience()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("not one to trust"), "{error}");
 }
