@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Limited};
 use crate::{
     answer::{self, Answer},
     asked::{self, Asked},
+    aws,
     body::Body,
     door::{self, Door},
     emulator::Emulator,
@@ -33,7 +34,7 @@ impl Emulator {
             };
             return self.at_run(&door, request).await;
         }
-        match Host::named(&host) {
+        match Host::named(&host, self.world.metadata.universe.as_deref()) {
             Some(host) => self.at_google(host, request).await,
             None if host.ends_with(".run.app") => {
                 Ok(answer::html(404, "<title>Error 404 (Not Found)!!1</title>"))
@@ -149,6 +150,10 @@ impl World {
             }
             Endpoint::Certs => (self.certs(asked), None),
             Endpoint::IapKeys => (self.iap_keys(asked), None),
+            Endpoint::Sts => self.sts(asked),
+            Endpoint::StsRefresh => self.sts_refresh(asked),
+            Endpoint::AwsMetadata => (aws::metadata(asked), None),
+            Endpoint::SubjectTokenUrl => (self.subject_token_url(asked), None),
             _ if endpoint.is_metadata() => (self.metadata(asked, mint), None),
             _ => (
                 answer::html(404, "<title>Error 404 (Not Found)!!1</title>"),

@@ -14,7 +14,7 @@ use self::located::Located;
 use crate::adc::{self, Found, Proof};
 use crate::base::Base;
 use crate::file::CredentialFile;
-use crate::source::{IMPERSONATE, Provider, Target, iam_credentials};
+use crate::source::{IMPERSONATE, Iam, Provider, Target};
 use crate::{
     Credentials, Env, GcloudCli, HttpClient, ImpersonateLayer, Kind, Looked, StaticToken, TokenFile,
 };
@@ -207,7 +207,7 @@ impl Builder {
         let target = match &base {
             // It impersonates by itself.
             Base::Gcloud(_) => None,
-            _ => self.target(target)?,
+            _ => self.target(&base, target)?,
         };
         Ok(Located {
             base,
@@ -279,9 +279,13 @@ impl Builder {
         let (file, target) = match proof {
             Proof::Metadata(metadata) => return Ok((Base::Metadata(metadata), origin, None)),
             Proof::File(CredentialFile::Impersonated(file)) => (file.source, Some(file.target)),
+            Proof::File(CredentialFile::External(file)) => {
+                let target = file.target.clone();
+                (CredentialFile::External(file), target)
+            }
             Proof::File(file) => (file, None),
         };
-        let base = Base::of(file, self.client());
+        let base = Base::of(file, self.client(), &self.env)?;
         Ok((base, origin, target))
     }
 
@@ -305,13 +309,16 @@ impl Builder {
     }
 
     /// Whom to impersonate in the end, by the file and by these settings.
-    fn target(&self, file: Option<Target>) -> Result<Option<Target>, SourceError> {
+    fn target(&self, base: &Base, file: Option<Target>) -> Result<Option<Target>, SourceError> {
         let Some(principal) = &self.impersonate else {
             return Ok(file);
         };
         let own = match &file {
             Some(file) => file.sibling(principal),
-            None => Target::new(&iam_credentials(&self.env)?, principal),
+            None => {
+                let iam = Iam::of(&self.env)?.endpoint(&base.universe());
+                Target::new(&iam, principal)
+            }
         };
         let own = self
             .delegates
@@ -333,22 +340,29 @@ impl Builder {
         target: Target,
     ) -> Result<Credentials, SourceError> {
         let principal = target.principal().to_owned();
-        let layer = ImpersonateLayer::to(self.client(), target).called_by(base.member());
+        let mut layer = ImpersonateLayer::to(base.http_above(self.client()), target)
+            .called_by(base.member())
+            .patience(base.patience());
+        if let Base::Metadata(metadata) = &base
+            && !Iam::of(&self.env)?.is_named()
+        {
+            layer = layer.in_universe_of(metadata.clone());
+        }
         // One access token below serves all audiences above.
         let Some(access) = base.access_tokens(self.cache.clone()) else {
             return Err(config(format!(
                 "{found} has no access tokens, and it takes those to impersonate {principal}"
             )));
         };
-        let mut layer = layer.renewing(access.clone());
+        layer = layer.renewing(access.clone());
         if self.self_signed {
             layer = layer.self_signed();
         }
-        let id_tokens = self.cache.build(layer.layer(access));
+        let cache = base.cache_above(self.cache);
         Ok(Credentials {
-            id_tokens,
+            id_tokens: cache.build(layer.layer(access)),
             access_tokens: None,
-            kind: Kind::Impersonated,
+            kind: base.kind_above(),
             found,
             principal: Some(principal),
             looked: Vec::new(),
@@ -386,6 +400,8 @@ impl Builder {
             Base::Gcloud(source) => (Kind::GcloudCli, self.cache.build(source)),
             Base::Token(source) => (Kind::StaticToken, self.cache.build(source)),
             Base::File(source) => (Kind::TokenFile, self.cache.build(source)),
+            Base::Federated(_) => return Err(config(format!("{found} {NO_TARGET}"))),
+            Base::FederatedUser(_) => return Err(config(format!("{found} {NO_TARGET_OF_USER}"))),
             Base::Provider(_) => {
                 return Err(config(
                     "a gcp_auth provider has access tokens only: name the service account whose \
@@ -422,3 +438,13 @@ impl fmt::Debug for Builder {
 }
 
 const JSON: &str = "the JSON given";
+/// There are two ways out, and both have to be in here.
+const NO_TARGET: &str = "holds an external account, which has access tokens and no ID tokens: those \
+    are a service account's. Name one in the file (`service_account_impersonation_url`, which \
+    `gcloud iam workload-identity-pools create-cred-config` writes with \
+    `--service-account=EMAIL`), or to the builder (`impersonate`); the external identity needs \
+    roles/iam.serviceAccountOpenIdTokenCreator on it";
+const NO_TARGET_OF_USER: &str = "holds a workforce user's login, which has access tokens and no ID \
+    tokens: those are a service account's. Name one by `gcloud auth application-default login \
+    --login-config=FILE --impersonate-service-account=EMAIL`, or to the builder (`impersonate`); \
+    the user needs roles/iam.serviceAccountOpenIdTokenCreator on it";

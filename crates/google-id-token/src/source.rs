@@ -3,6 +3,8 @@
 
 mod assertion;
 mod cloud_run_user;
+mod federated;
+mod federated_user;
 mod gcloud;
 mod given;
 mod impersonate;
@@ -24,6 +26,8 @@ use tower_id_token::{Audience, IdToken, SourceError};
 
 pub use self::cloud_run_user::CloudRunUser;
 pub(crate) use self::cloud_run_user::{GCLOUD, IMPERSONATE};
+pub use self::federated::Federated;
+pub use self::federated_user::FederatedUser;
 pub use self::gcloud::GcloudCli;
 pub use self::impersonate::{Impersonate, ImpersonateLayer};
 pub use self::metadata::Metadata;
@@ -33,7 +37,7 @@ pub use self::self_signed::SelfSigned;
 pub use self::service_account::ServiceAccount;
 pub(crate) use self::signer::Signer;
 pub use self::static_token::StaticToken;
-pub(crate) use self::target::{Target, iam_credentials};
+pub(crate) use self::target::{Iam, Target};
 pub use self::token_file::TokenFile;
 pub use self::user::User;
 

@@ -15,7 +15,7 @@ impl Located {
     /// What kind of credentials they will be.
     pub(crate) fn kind(&self) -> Option<Kind> {
         match self.target {
-            Some(_) => Some(Kind::Impersonated),
+            Some(_) => Some(self.base.kind_above()),
             None => self.base.kind(),
         }
     }

@@ -85,7 +85,7 @@ async fn tls_client(env: Arc<Env>) -> Result<Tls, SourceError> {
     Ok(client(https))
 }
 
-fn tls_config(env: &Env) -> Result<ClientConfig, SourceError> {
+pub(super) fn tls_config(env: &Env) -> Result<ClientConfig, SourceError> {
     let roots = roots(env)?;
     let config = ClientConfig::builder_with_provider(crypto_provider()?)
         .with_safe_default_protocol_versions()
@@ -100,17 +100,17 @@ fn tls_config(env: &Env) -> Result<ClientConfig, SourceError> {
 }
 
 #[cfg(feature = "ring")]
-fn crypto_provider() -> Result<Arc<CryptoProvider>, SourceError> {
+pub(super) fn crypto_provider() -> Result<Arc<CryptoProvider>, SourceError> {
     Ok(Arc::new(rustls::crypto::ring::default_provider()))
 }
 
 #[cfg(all(feature = "aws-lc-rs", not(feature = "ring")))]
-fn crypto_provider() -> Result<Arc<CryptoProvider>, SourceError> {
+pub(super) fn crypto_provider() -> Result<Arc<CryptoProvider>, SourceError> {
     Ok(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
 }
 
 #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
-fn crypto_provider() -> Result<Arc<CryptoProvider>, SourceError> {
+pub(super) fn crypto_provider() -> Result<Arc<CryptoProvider>, SourceError> {
     CryptoProvider::get_default().cloned().ok_or_else(|| {
         SourceError::new(
             ErrorKind::Config,
@@ -120,7 +120,7 @@ fn crypto_provider() -> Result<Arc<CryptoProvider>, SourceError> {
     })
 }
 
-fn connector() -> HttpConnector {
+pub(super) fn connector() -> HttpConnector {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -129,7 +129,7 @@ fn connector() -> HttpConnector {
 
 /// Tokens are fetched once an hour. A connection kept that long is dead more often than not, and
 /// one kept for another runtime always is.
-fn client<C>(connector: C) -> Client<C, Full<Bytes>>
+pub(super) fn client<C>(connector: C) -> Client<C, Full<Bytes>>
 where
     C: hyper_util::client::legacy::connect::Connect + Clone,
 {

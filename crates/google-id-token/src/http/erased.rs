@@ -1,6 +1,7 @@
 //! The HTTP client as everything else sees it: any tower service that can send a request.
 
 use std::fmt;
+use std::sync::Arc;
 
 use ::http::{Request, Response};
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use crate::Env;
 /// The default one speaks HTTP/1.1, with rustls and the system's root certificates, or those of
 /// `SSL_CERT_FILE` and `SSL_CERT_DIR` where they are set. It goes through the proxy that
 /// `HTTPS_PROXY` or else `ALL_PROXY` names (http, https, socks5, socks5h; in small letters too),
-/// but for the hosts in `NO_PROXY`; never to loopback and the metadata server, which are all that
+/// but for the hosts in `NO_PROXY`; never to loopback and the metadata servers, which are all that
 /// it speaks plain http to, so that `HTTP_PROXY` is for nothing here. It follows no redirects,
 /// and one of the caller's own must follow none either.
 ///
@@ -36,7 +37,13 @@ use crate::Env;
 #[derive(Clone)]
 pub struct HttpClient {
     service: BoxCloneSyncService<Request<Full<Bytes>>, Response<Body>, BoxError>,
+    /// The caller has brought it.
+    own: bool,
+    /// What stands around it, and has to around whatever is used in its place.
+    around: Option<Around>,
 }
+
+type Around = Arc<dyn Fn(HttpClient) -> HttpClient + Send + Sync>;
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 
@@ -51,7 +58,10 @@ impl HttpClient {
     ///
     /// What is wrong with them is the error of the first request by https.
     pub fn from_env(env: &Env) -> Self {
-        Self::from_service(DefaultClient::new(env))
+        Self {
+            own: false,
+            ..Self::from_service(DefaultClient::new(env))
+        }
     }
 
     /// A client of your own, or a server in its place.
@@ -70,6 +80,32 @@ impl HttpClient {
             .map_err(Into::into);
         Self {
             service: BoxCloneSyncService::new(service),
+            own: true,
+            around: None,
+        }
+    }
+
+    pub(super) fn is_own(&self) -> bool {
+        self.own
+    }
+
+    /// The same with something around it. Whose it is stays as it was.
+    pub(crate) fn within(
+        self,
+        around: impl Fn(HttpClient) -> HttpClient + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            own: self.own,
+            service: around(self).service,
+            around: Some(Arc::new(around)),
+        }
+    }
+
+    /// Another client in place of this one, with what stands around this one.
+    pub(super) fn replaced_by(&self, other: Self) -> Self {
+        match &self.around {
+            None => other,
+            Some(around) => around(other),
         }
     }
 

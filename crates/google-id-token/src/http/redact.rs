@@ -3,12 +3,12 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// Takes out the secrets that a call sent, and whatever else looks like one.
-pub(crate) struct Redact {
+pub(super) struct Redact {
     secrets: Vec<String>,
 }
 
 impl Redact {
-    pub(crate) fn new(secrets: &[String]) -> Self {
+    pub(super) fn new(secrets: &[String]) -> Self {
         let mut all = Vec::new();
         for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
             // An endpoint may quote the form that it got.
@@ -20,7 +20,7 @@ impl Redact {
     }
 
     /// The text without secrets, on one line, at most this many characters of it.
-    pub(crate) fn text(&self, text: &str, longest: usize) -> String {
+    pub(super) fn text(&self, text: &str, longest: usize) -> String {
         let mut text = text.to_owned();
         for secret in &self.secrets {
             text = text.replace(secret, CUT);
@@ -47,6 +47,12 @@ impl Redact {
             None => clean.to_owned(),
         }
     }
+}
+
+/// Somebody else's text, made fit for a message: on one line, short, and without what looks like
+/// a secret.
+pub(crate) fn fit_for_message(text: &str) -> String {
+    Redact::new(&[]).text(text, LONGEST_TEXT)
 }
 
 /// The characters of base64 in both alphabets, of JWTs and of Google's own tokens.
@@ -81,6 +87,8 @@ const PREFIXES: [&str; 5] = ["eyJ", "ya29.", "1//", "4/", "GOCSPX-"];
 /// The longest name of anything in Google Cloud, in characters: a DNS label.
 const LONGEST_NAME: usize = 63;
 const CUT: &str = "[cut]";
+/// Longer texts of others are cut, in characters.
+pub(super) const LONGEST_TEXT: usize = 300;
 
 #[cfg(test)]
 mod tests {

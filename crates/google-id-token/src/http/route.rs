@@ -123,7 +123,8 @@ impl Proxy {
 
     fn for_host(&self, to: &Uri) -> Option<Intercept> {
         let host = to.host().unwrap_or_default();
-        if is_loopback(host) || MACHINE.contains(&host) {
+        let is_machine = MACHINE.iter().any(|name| host.eq_ignore_ascii_case(name));
+        if is_machine || is_loopback(host) {
             return None;
         }
         self.matcher.intercept(to)
@@ -180,12 +181,13 @@ impl fmt::Debug for Route {
 
 const SCHEMES: [&str; 4] = ["http", "https", "socks5", "socks5h"];
 const ANYWHERE: &str = "https://googleapis.com";
-/// Google's and everybody else's metadata servers.
-const MACHINE: [&str; 4] = [
+/// Google's and everybody else's metadata servers, AWS's by IPv6 the last.
+const MACHINE: [&str; 5] = [
     "metadata.google.internal",
     "metadata",
     "169.254.169.254",
     "[fd20:ce::254]",
+    "[fd00:ec2::254]",
 ];
 
 #[cfg(test)]
@@ -221,7 +223,9 @@ mod tests {
             ("", "https://[::1]:8080/", false),
             ("", "https://localhost/", false),
             ("", "https://metadata.google.internal/", false),
+            ("", "https://Metadata.Google.Internal/", false),
             ("", "https://169.254.169.254/", false),
+            ("", "https://[fd00:ec2::254]/latest/", false),
         ] {
             assert_eq!(passes(no_proxy, url), through, "{no_proxy} {url}");
         }

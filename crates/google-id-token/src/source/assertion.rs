@@ -56,6 +56,28 @@ pub(super) fn own_claims(email: &str, audience: &str, now: SystemTime) -> Value 
     })
 }
 
+/// A JWT that is an access token itself ([AIP-4111]), and when it dies: there is no endpoint to
+/// exchange it at outside googleapis.com.
+///
+/// [AIP-4111]: https://google.aip.dev/auth/4111
+pub(super) fn access_token(
+    account: &ServiceAccountFile,
+    scopes: &str,
+    now: SystemTime,
+) -> Result<(String, SystemTime), SourceError> {
+    let issued = issued(now);
+    let expires = issued + LIFE.as_secs();
+    let claims = json!({
+        "iss": account.email,
+        "sub": account.email,
+        "scope": scopes,
+        "iat": issued,
+        "exp": expires,
+    });
+    let expires_at = UNIX_EPOCH + Duration::from_secs(expires);
+    Ok((signed(account, &claims)?, expires_at))
+}
+
 /// These claims as a JWT, signed by the account's key.
 pub(super) fn signed(account: &ServiceAccountFile, claims: &Value) -> Result<String, SourceError> {
     let mut header = json!({ "alg": "RS256", "typ": "JWT" });
@@ -74,6 +96,7 @@ pub(super) fn signed(account: &ServiceAccountFile, claims: &Value) -> Result<Str
     Ok(jwt)
 }
 
+/// In seconds since the epoch.
 fn issued(now: SystemTime) -> u64 {
     now.duration_since(UNIX_EPOCH)
         .unwrap_or_default()

@@ -13,7 +13,7 @@ use super::given::{Exemption, check};
 use super::{Fetch, IMPERSONATE};
 use crate::Env;
 use crate::child::{self, Failed, Output};
-use crate::http::{Redact, deadline};
+use crate::http::{deadline, fit_for_message};
 
 /// ID tokens by `gcloud auth print-identity-token`.
 ///
@@ -182,7 +182,7 @@ impl GcloudCli {
         }
         // Warnings go before it, and advice of gcloud's own after it.
         let said = stderr.find("ERROR:").map_or(&*stderr, |at| &stderr[at..]);
-        let said = Redact::new(&[]).text(said, LONGEST_TEXT);
+        let said = fit_for_message(said);
         let has = |parts: &[&str]| parts.iter().any(|part| stderr.contains(part));
         let (kind, advice) = if has(&["active account selected", "gcloud config set account"]) {
             (
@@ -284,5 +284,3 @@ impl Service<Audience> for GcloudCli {
 }
 
 const COMMAND: &str = "gcloud auth print-identity-token";
-/// How much of gcloud's complaints is quoted, in characters.
-const LONGEST_TEXT: usize = 300;

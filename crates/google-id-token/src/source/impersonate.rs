@@ -1,8 +1,10 @@
 //! Impersonation: access tokens below, another service account's ID tokens above.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use ::http::{StatusCode, header};
 use serde_json::json;
@@ -11,10 +13,11 @@ use tower::{Layer, Service, ServiceExt};
 use tower_id_token::{Audience, Cache, Clock, ErrorKind, IdToken, Source, SourceError};
 
 use super::assertion::own_claims;
-use super::target::{Target, iam_credentials};
-use super::{Fetch, minted};
+use super::target::{Iam, Target};
+use super::{Fetch, Metadata, minted};
 use crate::endpoint::Endpoint;
 use crate::http::{Call, Refusal, deadline};
+use crate::universe::Universe;
 use crate::{AccessToken, Env, HttpClient, Scopes};
 
 /// Makes a source of access tokens one of ID tokens for a service account.
@@ -40,6 +43,11 @@ pub struct ImpersonateLayer {
     proof: Proof,
     /// The cache that the source is, where it is known to be one.
     renew: Option<Cache<Scopes, AccessToken>>,
+    /// Who knows the universe, where nothing else tells it.
+    metadata: Option<Metadata>,
+    /// How much longer than others the source may take.
+    patience: Duration,
+    email_azp: bool,
 }
 
 /// What the account is asked for.
@@ -58,7 +66,7 @@ impl ImpersonateLayer {
     ///
     /// [`ErrorKind::Config`] for what is no service account's name.
     pub fn new(http: HttpClient, principal: &str) -> Result<Self, SourceError> {
-        let iam = iam_credentials(&Env::empty())?;
+        let iam = Iam::of(&Env::empty())?.endpoint(&Universe::default());
         let target = Target::new(&iam, principal).map_err(config)?;
         Ok(Self::to(http, target))
     }
@@ -106,12 +114,33 @@ impl ImpersonateLayer {
             caller: None,
             proof: Proof::IdToken,
             renew: None,
+            metadata: None,
+            patience: Duration::ZERO,
+            email_azp: false,
         }
     }
 
     /// Has this cache, which is the source, fetch a new access token where one is refused.
     pub(crate) fn renewing(mut self, source: Cache<Scopes, AccessToken>) -> Self {
         self.renew = Some(source);
+        self
+    }
+
+    /// At the IAM of this metadata server's universe.
+    pub(crate) fn in_universe_of(mut self, metadata: Metadata) -> Self {
+        self.metadata = Some(metadata);
+        self
+    }
+
+    /// The source may take this much longer than a request.
+    pub(crate) fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// With the account's e-mail as the authorized party, as its own key would have it.
+    pub(crate) fn with_email_azp(mut self) -> Self {
+        self.email_azp = true;
         self
     }
 
@@ -162,7 +191,7 @@ where
         let to = Arc::clone(&self.to);
         Box::pin(async move {
             // The source's time counts too: one flight waits for both.
-            let deadline = deadline();
+            let deadline = deadline() + to.patience;
             let access = source
                 .oneshot(Scopes::cloud_platform())
                 .await
@@ -176,13 +205,13 @@ where
                 Some(access) => to.mint(&access, &audience, deadline).await,
                 None => Err(refused),
             }
-            .map_err(|refused| refused.error)
+            .map_err(SourceError::from)
         })
     }
 }
 
 /// Why there is no token, and whether the access token is to blame.
-struct Refused {
+pub(super) struct Refused {
     unauthorized: bool,
     error: SourceError,
 }
@@ -196,8 +225,15 @@ impl From<SourceError> for Refused {
     }
 }
 
+impl From<Refused> for SourceError {
+    fn from(refused: Refused) -> Self {
+        refused.error
+    }
+}
+
 impl ImpersonateLayer {
-    async fn mint(
+    /// The token for this audience, paid for with this access token.
+    pub(super) async fn mint(
         &self,
         access: &AccessToken,
         audience: &Audience,
@@ -205,11 +241,14 @@ impl ImpersonateLayer {
     ) -> Result<IdToken, Refused> {
         let (verb, field, body) = match self.proof {
             Proof::IdToken => {
-                let body = json!({
+                let mut body = json!({
                     "audience": audience.as_str(),
                     "includeEmail": true,
                     "delegates": self.target.delegates(),
                 });
+                if self.email_azp {
+                    body["useEmailAzp"] = true.into();
+                }
                 ("generateIdToken", "token", body)
             }
             Proof::SignedJwt => {
@@ -221,7 +260,7 @@ impl ImpersonateLayer {
                 ("signJwt", "signedJwt", body)
             }
         };
-        let uri = self.target.url(verb)?;
+        let uri = self.target(deadline).await?.url(verb)?;
         let call = Call::json("IAM Credentials", uri, &body, deadline)
             .header(header::AUTHORIZATION, access.header().clone())
             .secret(access.secret());
@@ -244,6 +283,16 @@ impl ImpersonateLayer {
         let source = self.renew.as_ref().filter(|_| refused.unauthorized)?;
         let new = source.refresh(&Scopes::cloud_platform()).await.ok()?;
         (new.secret() != old.secret()).then_some(new)
+    }
+
+    /// The target, at the IAM of the universe that it is in.
+    async fn target(&self, deadline: Instant) -> Result<Cow<'_, Target>, SourceError> {
+        let Some(metadata) = &self.metadata else {
+            return Ok(Cow::Borrowed(&self.target));
+        };
+        let universe = metadata.universe(deadline).await?;
+        let iam = Iam::default().endpoint(&universe);
+        Ok(Cow::Owned(self.target.clone().at(&iam)))
     }
 
     fn advise(&self, refusal: &Refusal, audience: &Audience) -> Option<(ErrorKind, String)> {

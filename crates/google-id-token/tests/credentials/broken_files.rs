@@ -131,15 +131,20 @@ async fn an_unknown_type_is_named_with_those_that_are_supported() {
         &[
             "field `type`",
             "tea_pot",
-            "service_account, authorized_user and impersonated",
+            "service_account, authorized_user, impersonated",
         ],
     )
     .await;
     refused("{}", &["the field `type` is missing"]).await;
     refused(r#"{"type": 7}"#, &["field `type`", "no text"]).await;
     refused(r#"{"installed": {}}"#, &["an OAuth client's file"]).await;
-    let elsewhere = with(key_file(), "universe_domain", "example.com".into());
-    refused(elsewhere, &["field `universe_domain`", "example.com"]).await;
+    for domain in ["example", "a b.c", "https://example.com", "x/y.z", "a..b"] {
+        let elsewhere = with(key_file(), "universe_domain", domain.into());
+        refused(elsewhere, &["field `universe_domain`", "no domain name"]).await;
+    }
+    let user = without(user_file(), "token_uri").parse().unwrap();
+    let elsewhere = with(user, "universe_domain", "example.com".into());
+    refused(elsewhere, &["field `token_uri` is missing"]).await;
 }
 
 #[tokio::test]

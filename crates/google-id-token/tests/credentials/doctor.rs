@@ -5,7 +5,7 @@ mod time;
 
 use google_emulator::{Credential, Emulator, Endpoint, Fault, Grant, Mint, RunService};
 use google_id_token::doctor::{Doctor, Place, Report, Severity, Step};
-use google_id_token::{Builder, Env, Kind, Sight};
+use google_id_token::{Builder, Env, Kind, Sight, SubjectSource};
 
 use crate::support::{
     AUDIENCE, Peer, in_memory, metadata_answer, nobody, with_file, with_metadata,
@@ -76,6 +76,63 @@ async fn every_kind_of_credentials_passes_the_examination_over_sockets_too() {
         assert!(report.would_work(), "{credential:?}:\n{report}");
         let wanted = report.audience.unwrap();
         assert_eq!(wanted.place, Some(Place::Loopback));
+    }
+}
+
+#[tokio::test]
+async fn every_external_account_passes_it_too_and_keeps_its_name_and_its_certificate() {
+    let emulator = Emulator::new();
+    let server = emulator.serve().await.unwrap();
+    for credential in Credential::external() {
+        let env: Env = server.env_for(&credential).unwrap().into_iter().collect();
+        let builder = Builder::new().env(env).impersonate(INVOKER);
+        let kind = builder.clone().build().await.unwrap().kind();
+        assert!(matches!(kind, Kind::External(_) | Kind::ExternalUser));
+        let report = doctor(builder, &server.run_url("hello"))
+            .call()
+            .examine()
+            .await;
+        assert!(report.would_work(), "{credential:?}:\n{report}");
+        let identity = report.identity.as_ref().unwrap();
+        assert_eq!(identity.kind, Some(kind));
+        assert_eq!(identity.principal.as_deref(), Some(INVOKER));
+        assert!(identity.found.starts_with("GOOGLE_APPLICATION_CREDENTIALS"));
+        // It looks on where a certificate of one's own is shown.
+        assert_eq!(report.clock.unwrap().seconds, 0, "{credential:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_external_account_without_a_target_is_shown_and_how_to_name_one() {
+    for (credential, kind, command) in [
+        (
+            Credential::external_file().without_target(),
+            Kind::External(SubjectSource::File),
+            "gcloud iam workload-identity-pools create-cred-config",
+        ),
+        (
+            Credential::external_user(),
+            Kind::ExternalUser,
+            "gcloud auth application-default login --login-config=FILE \
+             --impersonate-service-account=EMAIL",
+        ),
+    ] {
+        let emulator = Emulator::new();
+        let builder = with_file(&emulator, &credential);
+        let report = call(builder.clone()).await;
+        assert!(!report.would_work());
+        let identity = report.identity.as_ref().unwrap();
+        assert_eq!((identity.kind, &identity.principal), (Some(kind), &None));
+        has(&report.to_string(), &[&kind.to_string()]);
+        let problem = told(&report, Step::Credentials, Severity::Problem);
+        has(&problem, &["`impersonate`"]);
+        assert_eq!(report.problems().next().unwrap().commands, [command]);
+        assert_eq!(emulator.journal().count(Endpoint::Any), 0);
+
+        // Nor can it sign for itself.
+        let report = call(builder.self_signed()).await;
+        let problem = told(&report, Step::Credentials, Severity::Problem);
+        has(&problem, &["no key to sign JWTs with", "`impersonate`"]);
     }
 }
 

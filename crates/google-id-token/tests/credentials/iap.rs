@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use google_emulator::{Body, Credential, Emulator, Endpoint, Grant};
 use google_id_token::{
-    AddIdTokenLayer, Audience, Builder, ByHost, ErrorKind, ImpersonateLayer, Placement,
+    AddIdTokenLayer, Audience, Builder, ByHost, Claims, ErrorKind, ImpersonateLayer, Placement,
     RequestAudience, Scopes,
 };
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -152,6 +152,8 @@ async fn a_service_account_signs_for_itself_with_its_key_or_by_iam() {
         (Credential::service_account(), CALLER),
         (Credential::impersonated_by_service_account(), INVOKER),
         (Credential::impersonated_by_user(), INVOKER),
+        (Credential::external_file(), INVOKER),
+        (Credential::impersonated_by_external(), INVOKER),
     ] {
         let emulator = Emulator::new();
         let builder = with_file(&emulator, &credential).self_signed();
@@ -183,6 +185,24 @@ async fn a_machines_account_signs_by_iam_where_it_is_named() {
     let tokens = builder.impersonate(CALLER).build().await.unwrap();
     let token = tokens.id_tokens().get(&RESOURCE.parse().unwrap()).await;
     verified(&emulator, CALLER, token.unwrap().secret()).await;
+}
+
+#[tokio::test]
+async fn in_another_universe_a_key_signs_by_itself_and_a_machine_by_the_iam_there() {
+    let emulator = Emulator::builder().universe(Some("s3nsapis.fr")).build();
+    let key = with_file(&emulator, &Credential::service_account());
+    let machine = with_metadata(in_memory(&emulator)).impersonate(CALLER);
+    for (builder, by_iam) in [(key, 0), (machine, 1)] {
+        let tokens = builder.self_signed().build().await.unwrap().id_tokens();
+        let token = tokens.get(&RESOURCE.parse().unwrap()).await.unwrap();
+        let claims = Claims::unverified(&token).unwrap();
+        assert_eq!(claims.aud.as_deref(), Some(RESOURCE));
+        let journal = emulator.journal();
+        assert_eq!(journal.count(Endpoint::SignJwt), by_iam);
+        assert_eq!(journal.count(Endpoint::GenerateIdToken), 0);
+    }
+    let asked = emulator.journal().last(Endpoint::SignJwt).unwrap();
+    assert_eq!(asked.host, "iamcredentials.s3nsapis.fr");
 }
 
 #[tokio::test]

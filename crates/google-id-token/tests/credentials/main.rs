@@ -4,6 +4,9 @@ mod adc;
 mod broken_files;
 mod detection;
 mod doctor;
+mod exchange;
+mod executables;
+mod federation;
 #[cfg(unix)]
 mod gcloud;
 mod given;
@@ -14,4 +17,6 @@ mod pacing;
 mod protocols;
 mod secrets;
 mod support;
+mod table;
 mod tls;
+mod universes;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use google_emulator::{Credential, Emulator};
 use google_id_token::{Builder, Claims, Env, ErrorKind, IdToken, SourceError};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
@@ -16,6 +17,8 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use crate::support::{audience, id_token, user_file};
 
 const GOOGLE: &str = "oauth2.googleapis.com";
+const STS: &str = "sts.googleapis.com";
+const IAM: &str = "iamcredentials.googleapis.com";
 
 /// An authority of its own, with its root in a file.
 struct Authority {
@@ -76,7 +79,7 @@ impl Endpoint {
         let address = listener.local_addr().unwrap();
         let heard = Arc::<Mutex<Vec<String>>>::default();
         let said = Arc::clone(&heard);
-        let acceptor = authority.acceptor(&["127.0.0.1", GOOGLE]);
+        let acceptor = authority.acceptor(&["127.0.0.1", GOOGLE, STS, IAM]);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, said) = (acceptor.clone(), Arc::clone(&said));
@@ -124,7 +127,13 @@ async fn serve(
     }
     let mut stream = acceptor.accept(stream).await.ok()?;
     request(&mut stream).await?;
-    let body = serde_json::json!({ "id_token": id_token("over-tls") }).to_string();
+    let body = serde_json::json!({
+        "id_token": id_token("over-tls"),
+        "access_token": "ya29.over-tls",
+        "expires_in": 3600,
+        "token": id_token("over-tls"),
+    })
+    .to_string();
     let length = body.len();
     let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
     stream.write_all(answer.as_bytes()).await.ok()?;
@@ -243,6 +252,29 @@ async fn google_is_asked_through_the_proxy_that_a_variable_names() {
 }
 
 #[tokio::test]
+async fn so_it_is_by_a_workload_that_shows_a_certificate() {
+    let authority = Authority::new();
+    let proxy = Endpoint::start(&authority, Door::Connect("200 OK")).await;
+    let emulator = Emulator::new();
+    let credential = Credential::external_certificate();
+    let env = env([
+        ("SSL_CERT_FILE", authority.root().display().to_string()),
+        ("HTTPS_PROXY", format!("http://{}", proxy.address)),
+    ]);
+    let files = emulator.files(&credential).into_iter();
+    let env = files.fold(env, |env, (path, content)| env.file(path, content));
+    let file = emulator.credentials(&credential).to_string();
+    let builder = Builder::new().env(env).credentials_json(file);
+    let tokens = builder.build().await.unwrap().id_tokens();
+    tokens.get(&audience()).await.unwrap();
+    let heard = proxy.heard();
+    assert_eq!(heard.len(), 2);
+    for (heard, host) in heard.iter().zip([STS, IAM]) {
+        assert!(heard.starts_with(&format!("CONNECT {host}:443")), "{heard}");
+    }
+}
+
+#[tokio::test]
 async fn a_socks_proxy_looks_the_name_up_itself() {
     let authority = Authority::new();
     let proxy = Endpoint::start(&authority, Door::Socks).await;
@@ -290,7 +322,7 @@ async fn a_variable_that_names_no_proxy_is_an_error_and_not_passed_over() {
 
 #[tokio::test]
 async fn the_metadata_server_is_asked_straight_whatever_the_variables_say() {
-    let server = google_emulator::Emulator::new().serve().await.unwrap();
+    let server = Emulator::new().serve().await.unwrap();
     let nowhere = "http://127.0.0.1:1".to_owned();
     let env = env([
         ("GCE_METADATA_HOST", server.metadata_host()),

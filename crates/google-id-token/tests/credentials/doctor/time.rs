@@ -88,6 +88,25 @@ async fn a_network_that_swallows_everything_takes_no_longer() {
     assert_eq!(report.looked.len(), 2);
 }
 
+#[cfg(unix)]
+#[tokio::test(start_paused = true)]
+async fn a_program_that_hangs_is_named_and_takes_no_longer() {
+    let emulator = Emulator::new();
+    let mut file = emulator.credentials(&Credential::external_executable());
+    file["credential_source"]["executable"]["command"] = "/bin/sleep 1000".into();
+    let env = Env::empty().variable("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1");
+    let builder = Builder::new().env(env).http(in_memory(&emulator));
+    let report = hung(builder.credentials_json(file.to_string())).await;
+    has(
+        &told(&report, Step::Token, Severity::Problem),
+        &[
+            "gave up after 9.8 s",
+            "the program that gives the subject token",
+            "by hand",
+        ],
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_without_end_takes_no_longer() {
     let emulator = Emulator::new();
