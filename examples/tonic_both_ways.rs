@@ -10,12 +10,12 @@ use google_emulator::{Credential, Emulator, Server};
 use google_id_token::verify::{Caller, Issuer, RequireIdToken, Verifier};
 use google_id_token::{AddIdTokenLayer, Builder, PerOrigin};
 use http::Uri;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Endpoint, Server as Grpc};
 use tonic::{Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
-use tonic_health::pb::health_server::HealthServer;
 use tower::{BoxError, ServiceBuilder};
 use tower_http::auth::AsyncRequireAuthorizationLayer;
 
@@ -44,8 +44,7 @@ pub(crate) async fn serve(google: &Server) -> Result<Uri, BoxError> {
         .layer(AsyncRequireAuthorizationLayer::new(RequireIdToken::new(
             verifier,
         )))
-        .layer(tonic::service::InterceptorLayer::new(greet))
-        .add_service::<HealthServer<_>>(health);
+        .add_service(InterceptedService::new(health, greet));
     tokio::spawn(server.serve_with_incoming(incoming));
     Ok(here.parse()?)
 }
