@@ -5,3 +5,4 @@
 mod demo;
 mod program;
 mod python;
+mod verify;

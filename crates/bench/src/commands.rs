@@ -9,7 +9,7 @@ use bench::cold::{self, Minted};
 use bench::failure::{self, FAILINGS};
 use bench::row::{self, FLOOR, Row};
 use bench::table::Table;
-use bench::{allocations, callgrind, client, contention, hot, rotation};
+use bench::{allocations, callgrind, client, contention, hot, rotation, verify as checks};
 use tokio::runtime::{Builder, Runtime};
 use tower::BoxError;
 
@@ -244,6 +244,41 @@ pub(crate) fn failure(plan: failure::Plan) -> Result<(), BoxError> {
                 }),
             ]);
         }
+    }
+    print!("{table}");
+    Ok(())
+}
+
+pub(crate) fn verify(rounds: usize, tokens: usize) -> Result<(), BoxError> {
+    let two = two_workers()?;
+    let (rows, server) = two.block_on(checks::rows())?;
+    let mut table = Table::new(&[
+        "microseconds a token",
+        "1 task",
+        "× floor",
+        "2 tasks",
+        "8 tasks",
+        "sound ones refused",
+    ]);
+    let measure = |tasks| {
+        two.block_on(checks::measure(
+            &rows,
+            server.emulator(),
+            tasks,
+            rounds,
+            tokens,
+        ))
+    };
+    let [one, both, eight] = [1, 2, 8].map(measure);
+    for (at, row) in rows.iter().enumerate() {
+        table.row([
+            row.title.clone(),
+            format!("{:.2}", one[at].micros),
+            format!("{:.3}", one[at].micros / one[0].micros),
+            format!("{:.2}", both[at].micros),
+            format!("{:.2}", eight[at].micros),
+            (one[at].refused + both[at].refused + eight[at].refused).to_string(),
+        ]);
     }
     print!("{table}");
     Ok(())

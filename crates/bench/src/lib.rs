@@ -17,4 +17,5 @@ pub mod rotation;
 pub mod row;
 pub mod runner;
 pub mod table;
+pub mod verify;
 pub mod world;

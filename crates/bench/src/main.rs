@@ -29,6 +29,8 @@ enum Command {
     Cold,
     /// An endpoint that fails for longer than a token lives
     Failure(Failure),
+    /// Tokens checked, beside the signature check alone
+    Verify(Verify),
     /// Draws the instructions of some rows
     Chart(Chart),
     /// All of the above, one after the other
@@ -87,6 +89,16 @@ struct Failure {
 }
 
 #[derive(Args, Debug)]
+struct Verify {
+    /// How often every row has its turn
+    #[arg(long, default_value_t = 21)]
+    rounds: usize,
+    /// Tokens in a turn
+    #[arg(long, default_value_t = 2000)]
+    tokens: usize,
+}
+
+#[derive(Args, Debug)]
 struct Chart {
     /// Where the SVG goes
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/chart.svg"))]
@@ -124,6 +136,7 @@ fn dispatch(command: Command) -> Result<(), Box<dyn Error + Send + Sync>> {
             patience: Duration::from_secs(it.patience),
             ..Default::default()
         }),
+        Command::Verify(it) => commands::verify(it.rounds, it.tokens),
         Command::Chart(it) => commands::chart(&it.out),
         Command::Run(it) => commands::run(&it.row, it.requests, it.bare),
         Command::All => {
@@ -133,6 +146,7 @@ fn dispatch(command: Command) -> Result<(), Box<dyn Error + Send + Sync>> {
                 "rotation",
                 "cold",
                 "failure",
+                "verify",
                 "chart",
             ] {
                 println!("## {command}\n");

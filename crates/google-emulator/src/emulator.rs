@@ -149,6 +149,11 @@ impl Emulator {
         &self.world.signing_key().id
     }
 
+    /// The public half of the key that signs now, as a JSON Web Key.
+    pub fn jwk(&self) -> Value {
+        self.world.signing_key().jwk()
+    }
+
     /// Signs any claims with Identity-Aware Proxy's key, by ES256: an assertion as it stands in
     /// `X-Goog-IAP-JWT-Assertion`.
     ///

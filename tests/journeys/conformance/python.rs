@@ -83,7 +83,7 @@ fn was_let_in(server: &Server, answer: &Value) {
 }
 
 /// The Python of a virtual environment with google-auth in it, made when it is not there.
-fn python() -> &'static Path {
+pub(super) fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
         let venv = directory().join("venv");

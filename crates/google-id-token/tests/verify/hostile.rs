@@ -3,7 +3,7 @@
 use google_id_token::verify::RefusalKind::{self, *};
 use serde_json::{Value, json};
 
-use crate::forge::{AUDIENCE, EMAIL, Forge, IAP_AUDIENCE, altered, assemble, encode};
+use super::forge::{AUDIENCE, EMAIL, Forge, IAP_AUDIENCE, altered, assemble, encode};
 
 /// A token, what it tries, and why it is refused.
 pub(crate) struct Hostile {
