@@ -20,8 +20,7 @@ def access_token(path):
     if info["type"] == "authorized_user":
         credentials = google.oauth2.credentials.Credentials.from_authorized_user_info(info, SCOPES)
     elif info["type"] == "external_account_authorized_user":
-        load = external_account_authorized_user.Credentials.from_info
-        credentials = load(info).with_scopes(SCOPES)
+        credentials = external_account_authorized_user.Credentials.from_info(info)
     elif "environment_id" in source:
         credentials = aws.Credentials.from_info(info, scopes=SCOPES)
     elif "executable" in source:
