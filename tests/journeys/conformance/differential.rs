@@ -11,11 +11,9 @@
 //!
 //! Nor are these, and why:
 //! - AWS's metadata server: we ask it at AWS's own addresses alone, not on loopback.
-//! - X.509 certificates: google-auth shows them through a TLS stack of its own that cannot be told
-//!   which root to trust; google-cloud-auth has none of this.
-//! - A workforce user's login with google-cloud-auth, which does not know it.
-//! - The metadata server's access tokens, and users' ID tokens: google-auth has no users' ID
-//!   tokens of its own, and we get ID tokens wherever there are some.
+//! - X.509 certificates and a workforce user's login with google-cloud-auth, which has neither.
+//! - Access tokens of the metadata server and of key files, which are not what our crates are for;
+//!   users' ID tokens, which come by the same request as the access tokens that are compared.
 //! - Other universes: their hosts have names under their own domain, and are not on loopback.
 
 use std::collections::BTreeMap;
@@ -49,6 +47,7 @@ async fn google_auth_asks_what_we_ask_but_for_the_listed_differences() {
         (Credential::external_client(), AccessToken),
         (Credential::external_executable(), AccessToken),
         (Credential::external_aws_environment(), AccessToken),
+        (Credential::external_certificate(), AccessToken),
         (Credential::external_user(), AccessToken),
     ] {
         let server = Emulator::new().serve().await.unwrap();
@@ -194,6 +193,11 @@ fn environment(server: &Server, credential: &Credential) -> Vec<(String, String)
     let mut env = server.env_for(credential).unwrap();
     // google-cloud-auth takes an empty name for a file's.
     env.retain(|(_, value)| !value.is_empty());
+    // The name that Python's requests has for the same.
+    let root = env.iter().find(|(name, _)| name == "SSL_CERT_FILE");
+    if let Some((_, root)) = root.cloned() {
+        env.push(("REQUESTS_CA_BUNDLE".to_owned(), root));
+    }
     for (name, value) in [
         // No port that anything listens on.
         ("HTTPS_PROXY", "http://127.0.0.1:1"),

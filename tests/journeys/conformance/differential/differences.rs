@@ -91,7 +91,7 @@ pub(super) const TABLE: &[Row] = &[
     },
     Row {
         program: GOOGLE_AUTH,
-        kinds: EXTERNAL,
+        kinds: ALL_EXTERNAL,
         what: "Sts field scope",
         ours: "https://www.googleapis.com/auth/cloud-platform",
         theirs: "https://www.googleapis.com/auth/iam",
@@ -99,7 +99,7 @@ pub(super) const TABLE: &[Row] = &[
     },
     Row {
         program: GOOGLE_AUTH,
-        kinds: EXTERNAL,
+        kinds: ALL_EXTERNAL,
         what: "GenerateIdToken",
         ours: "POST /v1/projects/-/serviceAccounts/invoker@demo-project.iam.gserviceaccount.com:generateIdToken",
         theirs: "",
@@ -114,6 +114,7 @@ pub(super) const TABLE: &[Row] = &[
             "external_workforce",
             "external_client",
             "external_executable",
+            "external_certificate",
         ],
         what: "GenerateAccessToken",
         ours: "",
@@ -271,4 +272,15 @@ const EXTERNAL: &[&str] = &[
     "external_client",
     "external_executable",
     "external_aws_environment",
+];
+
+const ALL_EXTERNAL: &[&str] = &[
+    "external_file",
+    "external_json",
+    "external_url",
+    "external_workforce",
+    "external_client",
+    "external_executable",
+    "external_aws_environment",
+    "external_certificate",
 ];
