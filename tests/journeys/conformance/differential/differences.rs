@@ -39,7 +39,7 @@ pub(super) const TABLE: &[Row] = &[
         what: "MetadataValue /computeMetadata/v1/instance/service-accounts/default/",
         ours: "",
         theirs: "GET /computeMetadata/v1/instance/service-accounts/default/",
-        why: "It wants to know the account's e-mail, to sign as it; we ask for a token alone.",
+        why: "It looks up the account's e-mail first; we ask for a token alone.",
     },
     Row {
         program: GOOGLE_AUTH,
@@ -63,7 +63,7 @@ pub(super) const TABLE: &[Row] = &[
         what: FAILURE,
         ours: "",
         theirs: "source credential of type external_account is not supported",
-        why: "It does not impersonate by an external account in an impersonation's file; gcloud writes such files.",
+        why: "In a file for impersonation it knows no external account as the source.",
     },
     Row {
         program: GOOGLE_AUTH,
@@ -103,7 +103,7 @@ pub(super) const TABLE: &[Row] = &[
         what: "GenerateIdToken",
         ours: "POST /v1/projects/-/serviceAccounts/invoker@demo-project.iam.gserviceaccount.com:generateIdToken",
         theirs: "",
-        why: "It gets access tokens of the account, having no ID tokens of external accounts; we ask for the ID token at once, and never for an access token of the account.",
+        why: "From such a file it gets access tokens of the account alone; we ask for the ID token at once, and never for an access token of the account.",
     },
     Row {
         program: GOOGLE_AUTH,
@@ -119,7 +119,7 @@ pub(super) const TABLE: &[Row] = &[
         what: "GenerateAccessToken",
         ours: "",
         theirs: "POST /v1/projects/-/serviceAccounts/invoker@demo-project.iam.gserviceaccount.com:generateAccessToken",
-        why: "It gets access tokens of the account, having no ID tokens of external accounts; we ask for the ID token at once, and never for an access token of the account.",
+        why: "From such a file it gets access tokens of the account alone; we ask for the ID token at once, and never for an access token of the account.",
     },
     Row {
         program: GOOGLE_AUTH,
@@ -127,7 +127,7 @@ pub(super) const TABLE: &[Row] = &[
         what: "Sts field options",
         ours: "{\\\"userProject\\\":\\\"demo-project\\\"}",
         theirs: "%7B%22userProject%22%3A%20%22demo-project%22%7D",
-        why: "It escapes the JSON once more, within the form; google-cloud-auth does not either. Google documents JSON.",
+        why: "It escapes the JSON once more, within the form; google-cloud-auth does not, and neither do we.",
     },
     Row {
         program: GOOGLE_AUTH,
@@ -135,7 +135,7 @@ pub(super) const TABLE: &[Row] = &[
         what: FAILURE,
         ours: "",
         theirs: "The AWS request's header x-goog-cloud-target-resource is not signed.",
-        why: "It adds this header after signing. Google recommends to sign it, which we do and the emulator demands, so that it is stricter than Google here.",
+        why: "It adds this header after signing. By its own words signing it is recommended: we do, and the emulator demands it.",
     },
     Row {
         program: GOOGLE_CLOUD_AUTH,
@@ -167,7 +167,7 @@ pub(super) const TABLE: &[Row] = &[
         what: "Token header content-type",
         ours: "application/x-www-form-urlencoded",
         theirs: "application/json",
-        why: "OAuth has a form here (RFC 6749, section 6); Google takes JSON as well.",
+        why: "OAuth has a form here (RFC 6749, section 6), which google-auth sends too.",
     },
     Row {
         program: GOOGLE_CLOUD_AUTH,
@@ -214,7 +214,7 @@ pub(super) const TABLE: &[Row] = &[
         what: "GenerateIdToken",
         ours: "POST /v1/projects/-/serviceAccounts/invoker@demo-project.iam.gserviceaccount.com:generateIdToken",
         theirs: "",
-        why: "It gets access tokens of the account, having no ID tokens of external accounts; we ask for the ID token at once, and never for an access token of the account.",
+        why: "From such a file it gets access tokens of the account alone; we ask for the ID token at once, and never for an access token of the account.",
     },
     Row {
         program: GOOGLE_CLOUD_AUTH,
@@ -228,7 +228,7 @@ pub(super) const TABLE: &[Row] = &[
         what: "GenerateAccessToken",
         ours: "",
         theirs: "POST /v1/projects/-/serviceAccounts/invoker@demo-project.iam.gserviceaccount.com:generateAccessToken",
-        why: "It gets access tokens of the account, having no ID tokens of external accounts; we ask for the ID token at once, and never for an access token of the account.",
+        why: "From such a file it gets access tokens of the account alone; we ask for the ID token at once, and never for an access token of the account.",
     },
     Row {
         program: GOOGLE_CLOUD_AUTH,
@@ -260,7 +260,7 @@ pub(super) const TABLE: &[Row] = &[
         what: FAILURE,
         ours: "",
         theirs: "The AWS request is not signed.",
-        why: "It encodes the request as a form does, a space as a plus; we and google-auth, and so the emulator, write %20.",
+        why: "It encodes the request as a form does, a space as a plus; we and google-auth write %20, and the emulator reads no other.",
     },
 ];
 
