@@ -176,8 +176,5 @@ fn no_headers_let_a_request_in_but_those_with_a_token_in_30_000_attempts() {
             }
         }
     }
-    assert!(
-        let_in > 100 && sent_away > 1000,
-        "{let_in} and {sent_away}"
-    );
+    assert!(let_in > 100 && sent_away > 1000, "{let_in} and {sent_away}");
 }
