@@ -91,10 +91,10 @@ struct Failure {
 #[derive(Args, Debug)]
 struct Verify {
     /// How often every row has its turn
-    #[arg(long, default_value_t = 21)]
+    #[arg(long, default_value_t = 400)]
     rounds: usize,
     /// Tokens in a turn
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 16)]
     tokens: usize,
 }
 

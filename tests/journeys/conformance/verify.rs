@@ -90,15 +90,17 @@ async fn pyjwt_and_google_auth_accept_what_is_minted_here() {
 async fn the_others_differ_on_the_hostile_tokens_in_known_ways() {
     let server = Emulator::new().serve().await.unwrap();
     let since = Clock::default().now().duration_since(std::time::UNIX_EPOCH);
-    let forge = Forge::new(server.emulator(), since.unwrap().as_secs());
+    let mut forge = Forge::new(server.emulator(), since.unwrap().as_secs());
+    // Time goes on while they check.
+    forge.margin = 600;
     let table = hostile::table(&forge);
     let ours = verifier(&server);
     for hostile in &table {
-        assert!(
-            ours.verify(&hostile.token).await.is_err(),
-            "{}",
-            hostile.what
-        );
+        let kind = ours
+            .verify(&hostile.token)
+            .await
+            .map_err(|refusal| refusal.kind());
+        assert_eq!(kind.err(), Some(hostile.kind), "{}", hostile.what);
     }
     let theirs = verifier::Builder::new([AUDIENCE])
         .with_jwks_url(server.certs_url())
@@ -106,10 +108,8 @@ async fn the_others_differ_on_the_hostile_tokens_in_known_ways() {
         .build();
     let mut accepted = BTreeSet::new();
     for hostile in &table {
-        // A panic of theirs must not end the test.
-        let (theirs, token) = (theirs.verify(&hostile.token), &hostile.what);
-        if theirs.await.is_ok() {
-            accepted.insert(format!("google-cloud-auth: {token}"));
+        if theirs.verify(&hostile.token).await.is_ok() {
+            accepted.insert(format!("google-cloud-auth: {}", hostile.what));
         }
     }
     let tokens: Vec<_> = table.iter().map(|hostile| hostile.token.clone()).collect();

@@ -22,7 +22,7 @@ struct Set {
 }
 
 struct Entry {
-    hash: [u8; 32],
+    hash: Hash,
     caller: Caller,
     /// The set that the token's key was in.
     keys: Keys,
@@ -31,7 +31,15 @@ struct Entry {
     used: u64,
 }
 
+/// What a token is remembered by.
+pub(super) type Hash = [u8; 32];
+
 impl Remembered {
+    /// `None` for a token that is too long to be remembered.
+    pub(super) fn key(token: &str) -> Option<Hash> {
+        (token.len() <= LONGEST).then(|| hash(token.as_bytes()))
+    }
+
     pub(super) fn new(tokens: usize, longest: Duration) -> Self {
         let sets = tokens.div_ceil(WAYS).max(1);
         Self {
@@ -42,11 +50,7 @@ impl Remembered {
 
     /// Who sent this token, and the keys that it was checked with: it is on the one who asks to
     /// see that those are still the issuer's.
-    pub(super) fn recall(&self, token: &str, now: u64) -> Option<(Caller, Keys)> {
-        if token.len() > LONGEST {
-            return None;
-        }
-        let hash = hash(token.as_bytes());
+    pub(super) fn recall(&self, hash: Hash, now: u64) -> Option<(Caller, Keys)> {
         let mut set = self
             .set(&hash)
             .lock()
@@ -60,12 +64,11 @@ impl Remembered {
 
     /// Remembers a token that was found to be good: until it expires, for as long as the keys do
     /// not change, and for so long at most.
-    pub(super) fn keep(&self, token: &str, caller: &Caller, keys: &Keys, now: u64) {
+    pub(super) fn keep(&self, hash: Hash, caller: &Caller, keys: &Keys, now: u64) {
         let until = caller.0.expires_at.min(now.saturating_add(self.longest));
-        if token.len() > LONGEST || until <= now {
+        if until <= now {
             return;
         }
-        let hash = hash(token.as_bytes());
         let mut set = self
             .set(&hash)
             .lock()
@@ -90,7 +93,7 @@ impl Remembered {
         }
     }
 
-    fn set(&self, hash: &[u8; 32]) -> &Mutex<Set> {
+    fn set(&self, hash: &Hash) -> &Mutex<Set> {
         let (start, _) = hash.split_at(8);
         let number = start
             .iter()
@@ -141,33 +144,39 @@ mod tests {
         }))
     }
 
+    fn key(token: &str) -> Hash {
+        Remembered::key(token).unwrap()
+    }
+
     #[test]
     fn a_flood_of_tokens_does_not_make_it_grow_and_the_one_in_use_stays() {
         let remembered = Remembered::new(64, Duration::from_secs(300));
         let keys = keys();
-        remembered.keep("used", &caller("used", 1000), &keys, 0);
+        remembered.keep(key("used"), &caller("used", 1000), &keys, 0);
         for number in 0..100_000 {
             let token = format!("token {number}");
-            remembered.keep(&token, &caller(&token, 1000), &keys, 0);
-            assert!(remembered.recall("used", 0).is_some(), "after {number}");
+            remembered.keep(key(&token), &caller(&token, 1000), &keys, 0);
+            assert!(
+                remembered.recall(key("used"), 0).is_some(),
+                "after {number}"
+            );
         }
         assert_eq!(remembered.len(), 64);
-        remembered.keep(&"t".repeat(LONGEST + 1), &caller("long", 1000), &keys, 0);
-        assert!(remembered.recall(&"t".repeat(LONGEST + 1), 0).is_none());
+        assert_eq!(Remembered::key(&"t".repeat(LONGEST + 1)), None);
     }
 
     #[test]
     fn a_token_is_forgotten_at_its_end_or_after_the_longest_time() {
         let remembered = Remembered::new(4, Duration::from_secs(300));
         let keys = keys();
-        remembered.keep("short", &caller("short", 100), &keys, 0);
-        remembered.keep("long", &caller("long", 1000), &keys, 0);
-        remembered.keep("over", &caller("over", 10), &keys, 10);
-        let known = |token: &str, now| remembered.recall(token, now).is_some();
+        remembered.keep(key("short"), &caller("short", 100), &keys, 0);
+        remembered.keep(key("long"), &caller("long", 1000), &keys, 0);
+        remembered.keep(key("over"), &caller("over", 10), &keys, 10);
+        let known = |token: &str, now| remembered.recall(key(token), now).is_some();
         assert!(known("short", 99) && !known("short", 100));
         assert!(known("long", 299) && !known("long", 300));
         assert!(!known("over", 0));
-        remembered.keep("long", &caller("long", 1000), &keys, 400);
+        remembered.keep(key("long"), &caller("long", 1000), &keys, 400);
         assert!(known("long", 699));
         assert_eq!(remembered.len(), 2);
     }

@@ -9,7 +9,7 @@ use tower_id_token::{Clock, Lookup};
 use super::check::check;
 use super::issuer::Trusted;
 use super::keys::Keys;
-use super::remembered::Remembered;
+use super::remembered::{Hash, Remembered};
 use super::rules::Rules;
 use super::token::Token;
 use super::{Caller, Issuer, Refusal, RefusalKind, VerifierBuilder};
@@ -57,7 +57,8 @@ impl Verifier {
         issuer: Option<Issuer>,
     ) -> Option<Result<Caller, Refusal>> {
         let now = self.now();
-        if let Some(caller) = self.recall(token, issuer, now) {
+        let hash = self.hash(token);
+        if let Some(caller) = self.recall(hash, issuer, now) {
             return Some(self.0.rules.admit_again(&caller).map(|()| caller));
         }
         let (parsed, trusted) = match self.parse(token, issuer) {
@@ -67,7 +68,7 @@ impl Verifier {
         let Lookup::Hit(keys) = trusted.keys.current() else {
             return None;
         };
-        self.check(token, parsed, trusted, &keys, now).ok()
+        self.check(hash, parsed, trusted, &keys, now).ok()
     }
 
     /// The whole check, with a fetch of keys where it takes one.
@@ -76,14 +77,15 @@ impl Verifier {
         token: String,
         issuer: Option<Issuer>,
     ) -> Result<Caller, Refusal> {
+        let hash = self.hash(&token);
         let (parsed, trusted) = self.parse(&token, issuer)?;
         let keys = trusted.keys.current().await.map_err(Refusal::keys)?;
-        let parsed = match self.check(&token, parsed, trusted, &keys, self.now()) {
+        let parsed = match self.check(hash, parsed, trusted, &keys, self.now()) {
             Ok(result) => return result,
             Err(parsed) => parsed,
         };
         let keys = trusted.keys.newer().await.map_err(Refusal::keys)?;
-        self.check(&token, parsed, trusted, &keys, self.now())
+        self.check(hash, parsed, trusted, &keys, self.now())
             .unwrap_or_else(|_| Err(RefusalKind::UnknownKey.into()))
     }
 
@@ -106,7 +108,7 @@ impl Verifier {
     /// Checks with these keys; where the token's key is not among them, gives it back.
     fn check<'t>(
         &self,
-        token: &str,
+        hash: Option<Hash>,
         parsed: Token<'t>,
         trusted: &Trusted,
         keys: &Keys,
@@ -116,15 +118,15 @@ impl Verifier {
             return Err(parsed);
         };
         let result = check(parsed, key, trusted, &self.0.rules, self.0.leeway, now);
-        if let (Ok(caller), Some(remembered)) = (&result, &self.0.remembered) {
-            remembered.keep(token, caller, keys, now);
+        if let (Ok(caller), Some(hash), Some(remembered)) = (&result, hash, &self.0.remembered) {
+            remembered.keep(hash, caller, keys, now);
         }
         Ok(result)
     }
 
     /// The caller whose token was good a moment ago, if it was checked with today's keys.
-    fn recall(&self, token: &str, issuer: Option<Issuer>, now: u64) -> Option<Caller> {
-        let (caller, keys) = self.0.remembered.as_ref()?.recall(token, now)?;
+    fn recall(&self, hash: Option<Hash>, issuer: Option<Issuer>, now: u64) -> Option<Caller> {
+        let (caller, keys) = self.0.remembered.as_ref()?.recall(hash?, now)?;
         if issuer.is_some_and(|issuer| issuer != caller.issuer()) {
             return None;
         }
@@ -132,6 +134,14 @@ impl Verifier {
             Lookup::Hit(current) if current.is(&keys) => Some(caller),
             _ => None,
         }
+    }
+
+    /// What a token is remembered by, if it may be.
+    fn hash(&self, token: &str) -> Option<Hash> {
+        self.0
+            .remembered
+            .as_ref()
+            .and_then(|_| Remembered::key(token))
     }
 
     pub(super) fn trusted(&self, issuer: Issuer) -> Option<&Trusted> {

@@ -19,6 +19,8 @@ pub(crate) struct Forge {
     pub(crate) iap_key_id: &'static str,
     /// Seconds since 1970.
     pub(crate) now: u64,
+    /// How far past the leeway what is too early is, in seconds.
+    pub(crate) margin: u64,
 }
 
 impl Forge {
@@ -37,6 +39,7 @@ impl Forge {
             key_id: emulator.key_id(),
             iap_key_id: emulator.iap_key_id(),
             now,
+            margin: 1,
         }
     }
 

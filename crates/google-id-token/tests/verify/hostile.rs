@@ -436,6 +436,7 @@ fn claims(forge: &Forge, table: &mut Table) {
 
 fn times(forge: &Forge, table: &mut Table) {
     let now = forge.now;
+    let early = now + 30 + forge.margin;
     let life = |iat: u64, exp: u64| {
         let claims = altered(forge.claims(), "iat", json!(iat));
         let claims = serde_json::from_str(&claims).unwrap();
@@ -463,7 +464,7 @@ fn times(forge: &Forge, table: &mut Table) {
     table.add(
         NotYetValid,
         "issued after now and the leeway",
-        life(now + 31, now + 3600),
+        life(early, now + 3600),
     );
     table.add(
         NotYetValid,
@@ -473,7 +474,7 @@ fn times(forge: &Forge, table: &mut Table) {
     table.add(
         NotYetValid,
         "not before later",
-        forge.with("nbf", json!(now + 31)),
+        forge.with("nbf", json!(early)),
     );
     table.add(
         Lifetime,
@@ -495,6 +496,7 @@ fn times(forge: &Forge, table: &mut Table) {
 
 fn assertions(forge: &Forge, table: &mut Table) {
     let now = forge.now;
+    let early = now + 30 + forge.margin;
     let header = forge.iap_header().to_string();
     let google = forge.claims().to_string();
     let crossed = forge.sign_as_iap(&header, google);
@@ -532,7 +534,7 @@ fn assertions(forge: &Forge, table: &mut Table) {
         "IAP and a second more",
         forge.iap_with("exp", json!(now + 661)),
     );
-    let begun = forge.iap_with("iat", json!(now + 31));
+    let begun = forge.iap_with("iat", json!(early));
     table.add(NotYetValid, "IAP in the future", begun);
     let claims = altered(forge.iap_claims(), "iat", json!(now - 700));
     let claims = altered(
