@@ -26,7 +26,6 @@ async fn a_remembered_token_is_not_good_for_keys_that_changed() {
     let verifier = world.verifier();
     let token = world.token();
     accepted(&verifier, &token).await;
-    // Two rotations: the emulator lists the last two keys, and signs with the first one again.
     world.google.fault(
         google_emulator::Endpoint::Certs,
         google_emulator::Fault::status(200)
