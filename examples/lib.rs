@@ -82,3 +82,8 @@ fn choose_crypto() {
     // An error says that it was chosen before.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
+
+/// The README's code compiles too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -3,6 +3,7 @@
 //! One module a program. Each gets the environment that the emulator prints, and nothing else.
 
 mod demo;
+mod differential;
 mod program;
 mod python;
 mod verify;

@@ -75,7 +75,7 @@ pub(crate) fn instructions(requests: usize, only: &str) -> Result<(), BoxError> 
 
 pub(crate) fn chart(out: &Path) -> Result<(), BoxError> {
     let ours = ["by-host-1", "per-origin-16"];
-    let bars: Vec<_> = counted(1000, "")?
+    let bars: Vec<_> = counted(10_000, "")?
         .into_iter()
         .filter(|(row, ..)| row.name == FLOOR || row.peer || ours.contains(&&*row.name))
         .map(|(row, value, _)| {

@@ -1,11 +1,10 @@
 //! An endpoint that fails for longer than a token lives: until when do requests succeed, how fast
 //! do they fail then, what does the endpoint see, and how soon is all well again?
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use google_emulator::{Emulator, Endpoint, Fault};
+use tokio::sync::watch;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, sleep_until};
 use tower::{BoxError, ServiceExt};
@@ -99,17 +98,17 @@ pub async fn run(kind: Kind, failing: Failing, plan: Plan) -> Result<Outcome, Bo
         .emulator
         .fault(Endpoint::MetadataIdentity, (failing.fault)());
     let broke = clock::now();
-    let stop = Arc::new(AtomicBool::new(false));
+    let stop = watch::Sender::new(());
     let mut tasks = JoinSet::new();
     for _ in 0..plan.tasks {
-        tasks.spawn(insist(client.clone(), Arc::clone(&stop)));
+        tasks.spawn(insist(client.clone(), stop.subscribe()));
     }
     sleep_until((expires + plan.outage).into()).await;
     let fetches = world.fetches(broke);
     world.emulator.clear_faults();
     let healed = clock::now();
     sleep(plan.patience).await;
-    stop.store(true, Relaxed);
+    drop(stop);
     let logs = tasks.join_all().await;
     let last = logs.iter().filter_map(|log| log.last_before(healed)).max();
     let again = logs.iter().map(|log| log.first_after(healed));
@@ -172,13 +171,18 @@ impl Log {
     }
 }
 
-/// Sends requests, a hundred a second while they succeed, and again at once when they fail.
-async fn insist(mut client: Client, stop: Arc<AtomicBool>) -> Log {
+/// Sends requests, a hundred a second while they succeed, and again at once when they fail; until
+/// the sender is dropped, whatever becomes of the request under way then.
+async fn insist(mut client: Client, mut stop: watch::Receiver<()>) -> Log {
     let mut requests = client::requests();
     let mut log = Log::default();
-    while !stop.load(Relaxed) {
+    while stop.has_changed().is_ok() {
         let start = clock::now();
-        if send(&mut client, requests.make()).await.is_ok() {
+        let result = tokio::select! {
+            result = send(&mut client, requests.make()) => result,
+            _ = stop.changed() => break,
+        };
+        if result.is_ok() {
             log.successes.push(clock::now());
             sleep(Duration::from_millis(10)).await;
         } else {

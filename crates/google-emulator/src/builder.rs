@@ -12,6 +12,7 @@ use crate::{
     clock::Clock,
     emulator::Emulator,
     faults::Faults,
+    federation::{Federation, WORKFORCE, WORKLOAD},
     grant::{Grant, Policy},
     journal::Journal,
     metadata::MetadataServer,
@@ -41,6 +42,7 @@ pub struct Builder {
     certs_max_age: Duration,
     certs_age: Duration,
     exempt_clients: Vec<String>,
+    pools: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -125,7 +127,8 @@ impl Builder {
         self
     }
 
-    /// The machine's universe; `None` for a metadata server too old to know.
+    /// The machine's universe, which is that of all: Google's hosts lie in it, in memory, and key
+    /// files name it. There is no OAuth outside googleapis.com. `None` for a metadata server too old to know.
     pub fn universe(mut self, domain: Option<&str>) -> Self {
         self.universe = domain.map(str::to_owned);
         self
@@ -149,6 +152,13 @@ impl Builder {
         self
     }
 
+    /// Adds a provider of a workload or workforce identity pool, by the audience that stands for
+    /// it: `//iam.googleapis.com/…/providers/PROVIDER`. There is one of each kind by default.
+    pub fn pool_provider(mut self, audience: impl Into<String>) -> Self {
+        self.pools.push(audience.into());
+        self
+    }
+
     /// Builds it. Nothing runs and nothing listens yet.
     pub fn build(mut self) -> Emulator {
         if self.accounts.is_empty() {
@@ -160,6 +170,7 @@ impl Builder {
         if self.services.is_empty() {
             self.services.push(RunService::new("hello"));
         }
+        self.pools.extend([WORKLOAD, WORKFORCE].map(str::to_owned));
         let (project, project_number) = self
             .project
             .unwrap_or_else(|| (self.accounts[0].project().to_owned(), 123_456_789_012));
@@ -181,6 +192,7 @@ impl Builder {
             users: self.users,
             services: self.services,
             metadata,
+            federation: Federation::new(self.pools),
             policy: Policy::new(self.grants, self.closed),
             id_token_lifetime: self.id_token_lifetime,
             access_token_lifetime: self.access_token_lifetime,
@@ -217,6 +229,7 @@ impl Default for Builder {
             certs_max_age: Duration::from_secs(19_800),
             certs_age: Duration::ZERO,
             exempt_clients: vec![GCLOUD_CLIENT.to_owned(), ADC_CLIENT.to_owned()],
+            pools: Vec::new(),
         }
     }
 }

@@ -2,7 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::{account::User, key, world::World};
+use crate::{
+    account::User,
+    external::{self, External},
+    key,
+    world::World,
+};
 
 /// A way for a client to prove who it is.
 ///
@@ -16,19 +21,23 @@ use crate::{account::User, key, world::World};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
-    kind: Kind,
+    pub(crate) kind: Kind,
     account: Option<String>,
     target: Option<String>,
     delegates: Vec<String>,
+    pub(crate) bare: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Metadata,
     ServiceAccount,
     User,
     ByUser,
     ByServiceAccount,
+    External(External),
+    ByExternal,
+    ExternalUser,
 }
 
 /// The addresses that a credential file names.
@@ -37,6 +46,13 @@ pub(crate) struct Endpoints {
     pub(crate) token_uri: String,
     pub(crate) iam: String,
     pub(crate) apis: String,
+    pub(crate) sts: String,
+    /// The same for those who show a certificate.
+    pub(crate) sts_by_tls: String,
+    /// The metadata servers of other clouds.
+    pub(crate) elsewhere: String,
+    /// Where the files are that a credential file names.
+    pub(crate) directory: String,
 }
 
 impl Credential {
@@ -102,6 +118,9 @@ impl Credential {
             Kind::User => "user",
             Kind::ByUser => "impersonated_by_user",
             Kind::ByServiceAccount => "impersonated_by_service_account",
+            Kind::External(external) => external.name(),
+            Kind::ByExternal => "impersonated_by_external",
+            Kind::ExternalUser => "external_user",
         }
     }
 
@@ -119,6 +138,12 @@ impl Credential {
             Kind::ByServiceAccount => {
                 self.impersonated(world, endpoints, self.key_file(world, endpoints))
             }
+            Kind::External(external) => external.file(self, world, endpoints),
+            Kind::ByExternal => {
+                let source = Self::external_file().without_target();
+                self.impersonated(world, endpoints, source.file(world, endpoints))
+            }
+            Kind::ExternalUser => external::user_file(world, endpoints),
         }
     }
 
@@ -129,6 +154,11 @@ impl Credential {
         };
         let email = account.email();
         let apis = &endpoints.apis;
+        let universe = world
+            .metadata
+            .universe
+            .as_deref()
+            .unwrap_or("googleapis.com");
         json!({
             "type": "service_account",
             "project_id": account.project(),
@@ -140,7 +170,7 @@ impl Credential {
             "token_uri": endpoints.token_uri,
             "auth_provider_x509_cert_url": format!("{apis}/oauth2/v1/certs"),
             "client_x509_cert_url": format!("{apis}/service_accounts/v1/metadata/x509/{email}"),
-            "universe_domain": "googleapis.com",
+            "universe_domain": universe,
         })
     }
 
@@ -164,24 +194,28 @@ impl Credential {
     }
 
     fn impersonated(&self, world: &World, endpoints: &Endpoints, source: Value) -> Value {
-        let last = world.accounts.last().map(|account| account.email());
-        let target = self.target.as_deref().or(last).unwrap_or_default();
-        let iam = &endpoints.iam;
         json!({
             "type": "impersonated_service_account",
-            "service_account_impersonation_url":
-                format!("{iam}/v1/projects/-/serviceAccounts/{target}:generateAccessToken"),
+            "service_account_impersonation_url": self.impersonation_url(world, endpoints),
             "delegates": self.delegates,
             "source_credentials": source,
         })
     }
 
-    fn new(kind: Kind) -> Self {
+    pub(crate) fn impersonation_url(&self, world: &World, endpoints: &Endpoints) -> String {
+        let last = world.accounts.last().map(|account| account.email());
+        let target = self.target.as_deref().or(last).unwrap_or_default();
+        let iam = &endpoints.iam;
+        format!("{iam}/v1/projects/-/serviceAccounts/{target}:generateAccessToken")
+    }
+
+    pub(crate) fn new(kind: Kind) -> Self {
         Self {
             kind,
             account: None,
             target: None,
             delegates: Vec::new(),
+            bare: false,
         }
     }
 }
@@ -192,14 +226,22 @@ impl Endpoints {
             token_uri: "https://oauth2.googleapis.com/token".to_owned(),
             iam: "https://iamcredentials.googleapis.com".to_owned(),
             apis: "https://www.googleapis.com".to_owned(),
+            sts: "https://sts.googleapis.com".to_owned(),
+            sts_by_tls: "https://sts.googleapis.com".to_owned(),
+            elsewhere: "http://169.254.169.254".to_owned(),
+            directory: IN_MEMORY.to_owned(),
         }
     }
 
-    pub(crate) fn loopback(origin: &str) -> Self {
+    pub(crate) fn loopback(origin: &str, by_tls: &str, directory: &str) -> Self {
         Self {
             token_uri: format!("{origin}/token"),
             iam: origin.to_owned(),
             apis: origin.to_owned(),
+            sts: origin.to_owned(),
+            sts_by_tls: by_tls.to_owned(),
+            elsewhere: origin.to_owned(),
+            directory: directory.to_owned(),
         }
     }
 }
@@ -207,3 +249,6 @@ impl Endpoints {
 fn nobody(email: &str) -> ! {
     panic!("there is no {email} in the emulated world; name it at the builder")
 }
+
+/// The directory of files that are on no disk.
+pub(crate) const IN_MEMORY: &str = "/google-emulator";

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::{Arc, PoisonError, atomic::Ordering},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,14 +19,14 @@ use crate::{
     body::Body,
     builder::Builder,
     claims::{Claims, Rejection},
-    credential::{Credential, Endpoints},
+    credential::{Credential, Endpoints, IN_MEMORY},
     endpoint::Endpoint,
     fault::Fault,
     grant::Grant,
     journal::Journal,
     jws,
     server::Server,
-    world::World,
+    world::{World, seconds},
 };
 
 /// A pocket Google; clones are the same one.
@@ -191,6 +192,25 @@ impl Emulator {
     /// If the credential names somebody who does not exist.
     pub fn credentials(&self, credential: &Credential) -> Value {
         credential.file(&self.world, &Endpoints::google())
+    }
+}
+
+/// What federation adds.
+impl Emulator {
+    /// The files that a credential file names, by their paths: subject tokens and the like. They
+    /// are on no disk.
+    pub fn files(&self, credential: &Credential) -> Vec<(String, String)> {
+        let files = credential.side_files(&self.world, IN_MEMORY);
+        let files = files.into_iter();
+        files
+            .map(|(name, content)| (format!("{IN_MEMORY}/{name}"), content))
+            .collect()
+    }
+
+    /// A subject token that the pools' provider takes: a JWT about this subject that lives this
+    /// long, in whole seconds.
+    pub fn subject_token(&self, subject: &str, lifetime: Duration) -> String {
+        self.world.subject_token(subject, seconds(lifetime))
     }
 }
 

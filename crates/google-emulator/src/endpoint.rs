@@ -30,6 +30,14 @@ pub enum Endpoint {
     Certs,
     /// `www.gstatic.com/iap/verify/public_key-jwk` and `public_key`.
     IapKeys,
+    /// `sts.googleapis.com/v1/token`: subject tokens for access tokens.
+    Sts,
+    /// `sts.googleapis.com/v1/oauthtoken`: a workforce user's refresh token for an access token.
+    StsRefresh,
+    /// `169.254.169.254/metadata/identity/oauth2/token`: subject tokens in the shape of Azure's.
+    SubjectTokenUrl,
+    /// `169.254.169.254/latest/…`: AWS's metadata server.
+    AwsMetadata,
     /// Every Cloud Run service.
     Run,
     /// A request that none of the above knows; the answer is 404.
@@ -67,10 +75,11 @@ impl Endpoint {
             Self::GenerateIdToken | Self::GenerateAccessToken | Self::SignJwt => Host::Iam,
             Self::Certs => Host::Apis,
             Self::IapKeys => Host::Static,
+            Self::Sts | Self::StsRefresh => Host::Sts,
             _ => Host::Metadata,
         };
         let there = host == Host::All || host == home;
-        let post = matches!(home, Host::Iam) || endpoint == Self::Token;
+        let post = matches!(home, Host::Iam | Host::Sts) || endpoint == Self::Token;
         if there && (method == Method::POST) == post {
             endpoint
         } else {
@@ -84,6 +93,10 @@ impl Endpoint {
             TOKEN_PATH | "/oauth2/v4/token" => Self::Token,
             "/oauth2/v1/certs" | "/oauth2/v3/certs" => Self::Certs,
             "/iap/verify/public_key-jwk" | "/iap/verify/public_key" => Self::IapKeys,
+            "/v1/token" => Self::Sts,
+            "/v1/oauthtoken" => Self::StsRefresh,
+            "/metadata/identity/oauth2/token" => Self::SubjectTokenUrl,
+            _ if path.starts_with("/latest/") => Self::AwsMetadata,
             _ if path.starts_with("/computeMetadata/") => {
                 match path
                     .split_once("/service-accounts/")
@@ -114,18 +127,34 @@ pub(crate) enum Host {
     Metadata,
     Oauth,
     Iam,
+    Sts,
     Apis,
     Static,
 }
 
 impl Host {
-    /// The host by its name, without the port.
-    pub(crate) fn named(name: &str) -> Option<Self> {
+    /// The host by its name, without the port. In another universe than googleapis.com there are
+    /// the same ones by other names, but for OAuth's.
+    pub(crate) fn named(name: &str, universe: Option<&str>) -> Option<Self> {
+        let service = universe
+            .filter(|universe| *universe != "googleapis.com")
+            .and_then(|universe| name.strip_suffix(universe)?.strip_suffix('.'));
+        if let Some(service) = service {
+            return match service {
+                "iamcredentials" => Some(Self::Iam),
+                "sts" => Some(Self::Sts),
+                "www" => Some(Self::Apis),
+                _ => None,
+            };
+        }
         Some(match name {
             "" | "localhost" | "127.0.0.1" | "[::1]" => Self::All,
-            "metadata.google.internal" | "metadata" | "169.254.169.254" => Self::Metadata,
+            "metadata.google.internal" | "metadata" | "169.254.169.254" | "[fd00:ec2::254]" => {
+                Self::Metadata
+            }
             "oauth2.googleapis.com" => Self::Oauth,
             "iamcredentials.googleapis.com" => Self::Iam,
+            "sts.googleapis.com" => Self::Sts,
             "www.googleapis.com" => Self::Apis,
             "www.gstatic.com" => Self::Static,
             _ => return None,

@@ -131,27 +131,31 @@ fn headers(headers: &HeaderMap) -> BTreeMap<String, String> {
 
 const WITHHELD: &str = "(withheld)";
 
-const PLAIN_HEADERS: [HeaderName; 9] = [
+const PLAIN_HEADERS: [HeaderName; 11] = [
     header::ACCEPT,
     header::CONTENT_TYPE,
     header::USER_AGENT,
     header::HOST,
+    HeaderName::from_static("metadata"),
     HeaderName::from_static("metadata-flavor"),
+    HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds"),
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-goog-api-client"),
     HeaderName::from_static("x-goog-user-project"),
     HeaderName::from_static("x-allowed-locations"),
 ];
 
-const SECRET_HEADERS: [HeaderName; 3] = [
+const SECRET_HEADERS: [HeaderName; 4] = [
     header::AUTHORIZATION,
     header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("x-aws-ec2-metadata-token"),
     HeaderName::from_static("x-serverless-authorization"),
 ];
 
 /// Fields and parameters that Google defines and that hold no secret.
-const HARMLESS: [&str; 17] = [
+const HARMLESS: [&str; 22] = [
     "alt",
+    "api-version",
     "audience",
     "client_id",
     "delegates",
@@ -161,10 +165,14 @@ const HARMLESS: [&str; 17] = [
     "licenses",
     "lifetime",
     "organizationNumberIncluded",
+    "options",
     "payload",
     "recursive",
+    "requested_token_type",
+    "resource",
     "scope",
     "scopes",
+    "subject_token_type",
     "target_audience",
     "useEmailAzp",
     "wait_for_change",

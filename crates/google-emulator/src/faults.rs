@@ -91,7 +91,9 @@ pub(crate) fn own_answer(endpoint: Endpoint, kind: &Kind) -> Option<Answer> {
 
 fn default_error(endpoint: Endpoint, status: u16) -> Answer {
     match endpoint {
-        Endpoint::Token => *answer::oauth_error(status, "internal_failure", "A fault was set."),
+        Endpoint::Token | Endpoint::Sts | Endpoint::StsRefresh => {
+            *answer::oauth_error(status, "internal_failure", "A fault was set.")
+        }
         Endpoint::Run => answer::html(status, "<html><head><title>Error</title></head></html>"),
         _ if endpoint.is_metadata() => answer::text(status, "a fault was set"),
         _ => {

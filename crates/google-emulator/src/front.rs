@@ -2,12 +2,13 @@
 
 use std::{future::pending, io};
 
-use http::{Request, request::Parts, uri::Authority};
+use http::{HeaderValue, Request, header, request::Parts, uri::Authority};
 use http_body_util::{BodyExt, Limited};
 
 use crate::{
     answer::{self, Answer},
     asked::{self, Asked},
+    aws,
     body::Body,
     door::{self, Door},
     emulator::Emulator,
@@ -33,7 +34,7 @@ impl Emulator {
             };
             return self.at_run(&door, request).await;
         }
-        match Host::named(&host) {
+        match Host::named(&host, self.world.metadata.universe.as_deref()) {
             Some(host) => self.at_google(host, request).await,
             None if host.ends_with(".run.app") => {
                 Ok(answer::html(404, "<title>Error 404 (Not Found)!!1</title>"))
@@ -83,8 +84,22 @@ impl Emulator {
         .await
     }
 
-    /// Answers as usual, or as the fault that is due wants it.
+    /// Answers as usual or wrongly, with the date of the emulator's own clock.
     async fn with_fault(
+        &self,
+        endpoint: Endpoint,
+        number: u64,
+        usual: impl AsyncFnOnce(Option<&Mint>) -> Answer,
+    ) -> io::Result<Answer> {
+        let mut answer = self.usual_or_wrong(endpoint, number, usual).await?;
+        if let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(self.world.clock.now())) {
+            answer.headers_mut().entry(header::DATE).or_insert(date);
+        }
+        Ok(answer)
+    }
+
+    /// Answers as usual, or as the fault that is due wants it.
+    async fn usual_or_wrong(
         &self,
         endpoint: Endpoint,
         number: u64,
@@ -135,6 +150,10 @@ impl World {
             }
             Endpoint::Certs => (self.certs(asked), None),
             Endpoint::IapKeys => (self.iap_keys(asked), None),
+            Endpoint::Sts => self.sts(asked),
+            Endpoint::StsRefresh => self.sts_refresh(asked),
+            Endpoint::AwsMetadata => (aws::metadata(asked), None),
+            Endpoint::SubjectTokenUrl => (self.subject_token_url(asked), None),
             _ if endpoint.is_metadata() => (self.metadata(asked, mint), None),
             _ => (
                 answer::html(404, "<title>Error 404 (Not Found)!!1</title>"),

@@ -13,7 +13,8 @@ use crate::{
     endpoint::Endpoint,
     fault::Mint,
     grant::Permission,
-    jws, key,
+    jws::{self, Jws},
+    key,
     mint::IdToken,
     world::{World, seconds},
 };
@@ -120,7 +121,7 @@ impl World {
             let reason = error_info("CREDENTIALS_MISSING", "googleapis.com");
             return Err(api_error(ApiStatus::Unauthenticated, message, Some(reason)));
         };
-        let access = self.access_tokens.find(token, self.clock.unix()).ok_or_else(|| {
+        let access = self.access_of(token).ok_or_else(|| {
             let message = "Request had invalid authentication credentials. Expected OAuth 2 access \
                  token, login cookie or other valid authentication credential.";
             let reason = error_info("ACCESS_TOKEN_TYPE_UNSUPPORTED", "googleapis.com");
@@ -136,6 +137,35 @@ impl World {
             ));
         }
         Ok(access)
+    }
+
+    /// What a bearer token stands for: one that was minted here, or one that a service account has
+    /// signed itself (AIP-4111).
+    fn access_of(&self, token: &str) -> Option<Access> {
+        let now = self.clock.unix();
+        if let Some(access) = self.access_tokens.find(token, now) {
+            return Some(access);
+        }
+        let jws = Jws::parse(token)?;
+        let text = |name: &str| jws.claims.get(name).and_then(Value::as_str);
+        let seconds = |name: &str| jws.claims.get(name).and_then(Value::as_i64);
+        let account = self.account(text("iss")?)?;
+        let (issued, expires) = (seconds("iat")?, seconds("exp")?);
+        let sound = text("sub") == text("iss")
+            && jws.key_id().is_none_or(|id| id == key::SERVICE_ACCOUNT.id)
+            && jws.is_signed_by(&key::SERVICE_ACCOUNT)
+            && issued <= now
+            && expires > now
+            && expires - issued <= HOUR;
+        sound.then(|| Access {
+            email: account.email().to_owned(),
+            scopes: text("scope")
+                .unwrap_or_default()
+                .split(' ')
+                .map(str::to_owned)
+                .collect(),
+            expires,
+        })
     }
 
     /// The account of the path, if the caller may do this with it, link by link.
@@ -213,6 +243,8 @@ fn invalid(message: &str) -> Refusal {
 fn error_info(reason: &str, domain: &str) -> Value {
     json!({ "reason": reason, "domain": domain })
 }
+
+const HOUR: i64 = 3600;
 
 /// Twelve hours, the most that IAM ever allows.
 const LONGEST: Duration = Duration::from_secs(43_200);

@@ -15,6 +15,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::{JoinHandle, JoinSet},
@@ -27,12 +28,15 @@ use crate::{
     emulator::Emulator,
     endpoint::Host,
     socket::{Breaker, Socket},
+    tls::{self, Shown},
 };
 
 /// What is behind a listener.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
     Google,
+    /// The same, over TLS.
+    GoogleByTls,
     Run(Door),
 }
 
@@ -96,7 +100,7 @@ impl Behind {
     async fn answer(&self, request: Request<Incoming>) -> io::Result<Answer> {
         let request = request.map(Body::new);
         match &self.place {
-            Place::Google => self.emulator.at_google(Host::All, request).await,
+            Place::Google | Place::GoogleByTls => self.emulator.at_google(Host::All, request).await,
             Place::Run(door) => self.emulator.at_run(door, request).await,
         }
     }
@@ -120,8 +124,35 @@ async fn accept(listener: TcpListener, behind: Arc<Behind>, mut stopping: watch:
 
 async fn connection(stream: TcpStream, behind: Arc<Behind>, mut stopping: watch::Receiver<bool>) {
     let breaker = Arc::new(Breaker::default());
-    let socket = TokioIo::new(Socket::new(stream, breaker.clone()));
-    let service = service_fn(|request| answer_or_break(&behind, &breaker, request));
+    let socket = Socket::new(stream, breaker.clone());
+    if !matches!(behind.place, Place::GoogleByTls) {
+        return serve(socket, Shown(None), behind, breaker, stopping).await;
+    }
+    // A client that does not like the certificate, or has a bad one, goes away.
+    let socket = tokio::select! {
+        accepted = tls::acceptor().accept(socket) => match accepted {
+            Ok(socket) => socket,
+            Err(_) => return,
+        },
+        () = stopped(&mut stopping) => return,
+    };
+    let certificates = socket.get_ref().1.peer_certificates();
+    let shown = certificates.and_then(|certificates| Some(certificates.first()?.to_vec()));
+    serve(socket, Shown(shown), behind, breaker, stopping).await;
+}
+
+async fn serve(
+    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    shown: Shown,
+    behind: Arc<Behind>,
+    breaker: Arc<Breaker>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let socket = TokioIo::new(socket);
+    let service = service_fn(|mut request| {
+        request.extensions_mut().insert(shown.clone());
+        answer_or_break(&behind, &breaker, request)
+    });
     let server = auto::Builder::new(TokioExecutor::new());
     let mut serving = pin!(server.serve_connection(socket, service));
     tokio::select! {

@@ -88,7 +88,7 @@ fn print_environment(server: &Server, directory: &Path) -> io::Result<()> {
     for (name, url) in server.run_urls() {
         println!("# Cloud Run service {name} at {url}");
     }
-    for credential in Credential::all() {
+    for credential in every_credential() {
         println!("\n# {}", credential.name());
         for (name, value) in server.env_with(&credential, directory)? {
             println!("export {name}='{}'", value.replace('\'', r"'\''"));
@@ -148,10 +148,12 @@ impl Drop for Files {
 }
 
 fn files_in(directory: &Path) -> Vec<PathBuf> {
-    let names = Credential::all()
-        .into_iter()
-        .filter_map(|credential| credential.file_name());
+    let names = every_credential().flat_map(|credential| credential.file_names());
     names.map(|name| directory.join(name)).collect()
+}
+
+fn every_credential() -> impl Iterator<Item = Credential> {
+    Credential::all().into_iter().chain(Credential::external())
 }
 
 #[cfg(unix)]

@@ -11,10 +11,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    credential::{Credential, Endpoints},
+    credential::{Credential, Endpoints, IN_MEMORY},
     door::Door,
     emulator::Emulator,
     listener::{Listener, Place},
+    tls,
 };
 
 /// A running emulator; it stops when this is dropped.
@@ -23,6 +24,7 @@ use crate::{
 pub struct Server {
     emulator: Emulator,
     google: Listener,
+    by_tls: Listener,
     services: Vec<(String, Listener)>,
     directory: OnceLock<TempDir>,
 }
@@ -30,6 +32,7 @@ pub struct Server {
 impl Server {
     pub(crate) async fn start(emulator: Emulator, port: u16) -> io::Result<Self> {
         let google = Listener::start(port, emulator.clone(), |_| Place::Google).await?;
+        let by_tls = Listener::start(0, emulator.clone(), |_| Place::GoogleByTls).await?;
         let mut services = Vec::new();
         for service in &emulator.world.services {
             let listener = Listener::start(0, emulator.clone(), |address| {
@@ -43,6 +46,7 @@ impl Server {
         Ok(Self {
             emulator,
             google,
+            by_tls,
             services,
             directory: OnceLock::new(),
         })
@@ -61,6 +65,17 @@ impl Server {
     /// Where Google's APIs are: `http://127.0.0.1:PORT`, without a slash at the end.
     pub fn origin(&self) -> String {
         origin(self.google.address())
+    }
+
+    /// Google's APIs over TLS, where a client may show a certificate: `https://127.0.0.1:PORT`. Its
+    /// own is good for those who trust [`root_certificate`](Self::root_certificate).
+    pub fn tls_origin(&self) -> String {
+        format!("https://{}", self.by_tls.address())
+    }
+
+    /// The root of the certificate that is shown at [`tls_origin`](Self::tls_origin), in PEM.
+    pub fn root_certificate(&self) -> &'static str {
+        tls::SERVER_CA
     }
 
     /// The OAuth token endpoint.
@@ -111,7 +126,7 @@ impl Server {
     /// # Panics
     /// If the credential names somebody who does not exist.
     pub fn credentials(&self, credential: &Credential) -> Value {
-        credential.file(&self.emulator.world, &Endpoints::loopback(&self.origin()))
+        self.file(credential, Path::new(IN_MEMORY))
     }
 
     /// Writes a credential file that points here, and tells its path; for the metadata server,
@@ -126,8 +141,24 @@ impl Server {
             return Ok(path);
         };
         let path = directory.join(name);
-        fs::write(&path, format!("{:#}\n", self.credentials(credential)))?;
+        fs::write(&path, format!("{:#}\n", self.file(credential, directory)))?;
+        let side_files = credential.side_files(&self.emulator.world, &directory.to_string_lossy());
+        for (name, content) in side_files {
+            let path = directory.join(name);
+            fs::write(&path, content)?;
+            #[cfg(unix)]
+            if name.ends_with(".sh") {
+                use std::os::unix::fs::PermissionsExt;
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
+            }
+        }
         Ok(path)
+    }
+
+    fn file(&self, credential: &Credential, directory: &Path) -> Value {
+        let directory = directory.to_string_lossy();
+        let endpoints = Endpoints::loopback(&self.origin(), &self.tls_origin(), &directory);
+        credential.file(&self.emulator.world, &endpoints)
     }
 
     /// The environment in which a client finds this credential, and nothing else, here; files it
@@ -168,6 +199,15 @@ impl Server {
             set("GOOGLE_APPLICATION_CREDENTIALS", String::new());
             set("CLOUDSDK_CONFIG", path);
         }
+        if let Some(name) = credential.root_certificate() {
+            set(
+                "SSL_CERT_FILE",
+                directory.join(name).to_string_lossy().into_owned(),
+            );
+        }
+        for (name, value) in credential.variables() {
+            set(name, (*value).to_owned());
+        }
         set("GCE_METADATA_HOST", self.metadata_host());
         set("GCE_METADATA_IP", self.metadata_host());
         set(
@@ -183,7 +223,7 @@ impl Server {
     /// Stops listening, lets the requests under way finish, and comes back when they have.
     pub async fn shutdown(self) {
         let services = self.services.into_iter().map(|(_, listener)| listener);
-        let listeners: Vec<Listener> = services.chain([self.google]).collect();
+        let listeners: Vec<Listener> = services.chain([self.google, self.by_tls]).collect();
         listeners.iter().for_each(Listener::stop);
         for listener in listeners {
             listener.finish().await;

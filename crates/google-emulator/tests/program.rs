@@ -48,7 +48,7 @@ fn it_prints_the_environment_and_leaves_nothing_behind() {
             .filter_map(|line| line.strip_prefix(&prefix)?.strip_suffix('\''));
         values.map(str::to_owned).collect()
     };
-    assert_eq!(exported("GCE_METADATA_HOST").len(), 5);
+    assert_eq!(exported("GCE_METADATA_HOST").len(), 16);
     assert!(
         exported("SERVICE_URL")
             .iter()
@@ -60,7 +60,7 @@ fn it_prints_the_environment_and_leaves_nothing_behind() {
             .any(|line| line.starts_with("# Cloud Run service b at http://"))
     );
     let files = exported("GOOGLE_APPLICATION_CREDENTIALS");
-    assert_eq!(files.len(), 5);
+    assert_eq!(files.len(), 16);
     for file in files.iter().filter(|file| !file.is_empty()) {
         assert!(
             fs::read_to_string(file)

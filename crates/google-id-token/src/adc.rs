@@ -73,11 +73,11 @@ pub(crate) async fn find(
     match detected {
         Ok(Detected::Here(metadata, origin)) => {
             tracing::debug!(origin, "there is a metadata server");
+            let why = origin.strip_prefix("the metadata server at ");
+            let why = why.unwrap_or(&origin).to_owned();
+            looked.push(Looked::end(METADATA, why, &Ok::<_, SourceError>(())));
             let proof = Proof::Metadata(metadata);
-            let found = Ok(Found { proof, origin });
-            let why = found.as_ref().map_or("", |found| &found.origin);
-            looked.push(Looked::end(METADATA, why, &found));
-            return found;
+            return Ok(Found { proof, origin });
         }
         Ok(Detected::Absent(why)) => looked.push(Looked::absent(METADATA, why)),
         Err(error) => {

@@ -1,5 +1,7 @@
 //! From settings to credentials: find them, and put what they need on top.
 
+mod located;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,11 +10,14 @@ use gcp_auth::TokenProvider;
 use tower::Layer;
 use tower_id_token::{CacheBuilder, ErrorKind, SourceError};
 
+use self::located::Located;
 use crate::adc::{self, Found, Proof};
 use crate::base::Base;
 use crate::file::CredentialFile;
-use crate::source::{IMPERSONATE, Provider, Target, iam_credentials};
-use crate::{Credentials, Env, HttpClient, ImpersonateLayer, Kind, Looked};
+use crate::source::{IMPERSONATE, Iam, Provider, Target};
+use crate::{
+    Credentials, Env, GcloudCli, HttpClient, ImpersonateLayer, Kind, Looked, StaticToken, TokenFile,
+};
 
 /// Where credentials come from, and what is done with them.
 ///
@@ -36,11 +41,12 @@ pub struct Builder {
     env: Env,
     file: Option<PathBuf>,
     json: Option<String>,
-    provider: Option<Arc<dyn TokenProvider>>,
+    own: Option<Base>,
     impersonate: Option<String>,
     delegates: Vec<String>,
     cloud_run_user: bool,
-    http: HttpClient,
+    self_signed: bool,
+    http: Option<HttpClient>,
     cache: CacheBuilder,
 }
 
@@ -75,7 +81,31 @@ impl Builder {
     /// [`impersonate`](Self::impersonate) a service account with.
     #[must_use]
     pub fn access_tokens(mut self, provider: Arc<dyn TokenProvider>) -> Self {
-        self.provider = Some(provider);
+        self.own = Some(Base::Provider(Provider(provider)));
+        self
+    }
+
+    /// The gcloud CLI, instead of application default credentials.
+    ///
+    /// [`impersonate`](Self::impersonate) and
+    /// [`user_tokens_for_cloud_run`](Self::user_tokens_for_cloud_run) go for it too.
+    #[must_use]
+    pub fn gcloud(mut self, gcloud: GcloudCli) -> Self {
+        self.own = Some(Base::Gcloud(gcloud));
+        self
+    }
+
+    /// This one token, instead of application default credentials.
+    #[must_use]
+    pub fn static_token(mut self, token: StaticToken) -> Self {
+        self.own = Some(Base::Token(token));
+        self
+    }
+
+    /// A file whose token somebody else renews, instead of application default credentials.
+    #[must_use]
+    pub fn token_file(mut self, file: TokenFile) -> Self {
+        self.own = Some(Base::File(file));
         self
     }
 
@@ -111,10 +141,23 @@ impl Builder {
         self
     }
 
-    /// The HTTP client that credentials are exchanged over, or a server in its place.
+    /// JWTs that the service account signs itself, in place of Google's ID tokens.
+    ///
+    /// Identity-Aware Proxy takes them, with the URL of the resource as the audience; Cloud Run
+    /// does not. A key file signs them here; an account that is [impersonated](Self::impersonate)
+    /// has IAM sign them, for which the credentials need `roles/iam.serviceAccountTokenCreator`
+    /// on it. Other credentials are an error then.
+    #[must_use]
+    pub fn self_signed(mut self) -> Self {
+        self.self_signed = true;
+        self
+    }
+
+    /// The HTTP client that credentials are exchanged over, or a server in its place. The default
+    /// one takes proxies and root certificates from the [`env`](Self::env).
     #[must_use]
     pub fn http(mut self, http: HttpClient) -> Self {
-        self.http = http;
+        self.http = Some(http);
         self
     }
 
@@ -143,9 +186,10 @@ impl Builder {
                 "credentials are read inside a tokio runtime, and there is none here",
             ));
         }
+        let this = self.map_http(|http| http);
         let mut looked = Vec::new();
-        let located = self.locate(&mut looked).await?;
-        let credentials = self.assemble(located)?;
+        let located = this.locate(&mut looked).await?;
+        let credentials = this.assemble(located)?;
         Ok(Credentials {
             looked,
             ..credentials
@@ -160,7 +204,11 @@ impl Builder {
             ));
         }
         let (base, found, target) = self.find(looked).await?;
-        let target = self.target(target)?;
+        let target = match &base {
+            // It impersonates by itself.
+            Base::Gcloud(_) => None,
+            _ => self.target(&base, target)?,
+        };
         Ok(Located {
             base,
             found,
@@ -178,7 +226,7 @@ impl Builder {
         match target {
             Some(target) => {
                 tracing::debug!(found, target = target.principal(), "impersonating");
-                Ok(self.impersonated(base, found, target))
+                self.impersonated(base, found, target)
             }
             None => {
                 tracing::debug!(found, "using these credentials");
@@ -187,12 +235,18 @@ impl Builder {
         }
     }
 
-    /// The same, with its HTTP client made into another.
+    /// The same, with its HTTP client, the default one perhaps, made into another.
     pub(crate) fn map_http(self, change: impl FnOnce(HttpClient) -> HttpClient) -> Self {
+        let http = self.client();
         Self {
-            http: change(self.http),
+            http: Some(change(http)),
             ..self
         }
+    }
+
+    fn client(&self) -> HttpClient {
+        let own = self.http.clone();
+        own.unwrap_or_else(|| HttpClient::from_env(&self.env))
     }
 
     /// The credentials, where they were, and whom their file has them impersonate.
@@ -200,26 +254,21 @@ impl Builder {
         &self,
         looked: &mut Vec<Looked>,
     ) -> Result<(Base, String, Option<Target>), SourceError> {
-        let given = [
-            self.file.is_some(),
-            self.json.is_some(),
-            self.provider.is_some(),
-        ];
+        let given = [self.file.is_some(), self.json.is_some(), self.own.is_some()];
         if given.into_iter().filter(|it| *it).count() > 1 {
             return Err(config(
-                "the builder got credentials twice: give it one of a file, JSON and a provider",
+                "the builder got credentials twice: give it one of a file, JSON and a source",
             ));
         }
-        if let Some(provider) = &self.provider {
-            let base = Base::Provider(Provider(Arc::clone(provider)));
-            let found = "the gcp_auth provider given".to_owned();
+        if let Some(base) = &self.own {
+            let found = base.origin();
             looked.push(Looked::given(&found, &Ok::<_, SourceError>(())));
-            return Ok((base, found, None));
+            return Ok((self.set_up(base.clone()), found, None));
         }
         let found = match (&self.file, &self.json) {
             (Some(path), _) => adc::read(&self.env, path, path.display().to_string()).await,
             (_, Some(json)) => adc::parse(json.clone().into(), JSON.to_owned()).await,
-            (None, None) => adc::find(&self.env, &self.http, looked).await,
+            (None, None) => adc::find(&self.env, &self.client(), looked).await,
         };
         match (&self.file, &self.json) {
             (Some(path), _) => looked.push(Looked::given(path.display(), &found)),
@@ -230,20 +279,46 @@ impl Builder {
         let (file, target) = match proof {
             Proof::Metadata(metadata) => return Ok((Base::Metadata(metadata), origin, None)),
             Proof::File(CredentialFile::Impersonated(file)) => (file.source, Some(file.target)),
+            Proof::File(CredentialFile::External(file)) => {
+                let target = file.target.clone();
+                (CredentialFile::External(file), target)
+            }
             Proof::File(file) => (file, None),
         };
-        let base = Base::of(file, self.http.clone());
+        let base = Base::of(file, self.client(), &self.env)?;
         Ok((base, origin, target))
     }
 
+    /// A source that was given, with the settings that it sees to itself.
+    fn set_up(&self, base: Base) -> Base {
+        let exempt = self.cloud_run_user;
+        match base {
+            Base::Gcloud(mut source) => {
+                if let Some(principal) = &self.impersonate {
+                    source = source.impersonate_through(&self.delegates, principal);
+                }
+                Base::Gcloud(match exempt {
+                    true => source.user_tokens_for_cloud_run(),
+                    false => source,
+                })
+            }
+            Base::Token(source) if exempt => Base::Token(source.user_tokens_for_cloud_run()),
+            Base::File(source) if exempt => Base::File(source.user_tokens_for_cloud_run()),
+            base => base,
+        }
+    }
+
     /// Whom to impersonate in the end, by the file and by these settings.
-    fn target(&self, file: Option<Target>) -> Result<Option<Target>, SourceError> {
+    fn target(&self, base: &Base, file: Option<Target>) -> Result<Option<Target>, SourceError> {
         let Some(principal) = &self.impersonate else {
             return Ok(file);
         };
         let own = match &file {
             Some(file) => file.sibling(principal),
-            None => Target::new(&iam_credentials(&self.env)?, principal),
+            None => {
+                let iam = Iam::of(&self.env)?.endpoint(&base.universe());
+                Target::new(&iam, principal)
+            }
         };
         let own = self
             .delegates
@@ -258,26 +333,56 @@ impl Builder {
         }))
     }
 
-    fn impersonated(self, base: Base, found: String, target: Target) -> Credentials {
+    fn impersonated(
+        self,
+        base: Base,
+        found: String,
+        target: Target,
+    ) -> Result<Credentials, SourceError> {
         let principal = target.principal().to_owned();
-        let layer = ImpersonateLayer::to(self.http, target).called_by(base.member());
+        let mut layer = ImpersonateLayer::to(base.http_above(self.client()), target)
+            .called_by(base.member())
+            .patience(base.patience());
+        if let Base::Metadata(metadata) = &base
+            && !Iam::of(&self.env)?.is_named()
+        {
+            layer = layer.in_universe_of(metadata.clone());
+        }
         // One access token below serves all audiences above.
-        let access = base.access_tokens(self.cache.clone());
-        let id_tokens = self.cache.build(layer.layer(access));
-        Credentials {
-            id_tokens,
+        let Some(access) = base.access_tokens(self.cache.clone()) else {
+            return Err(config(format!(
+                "{found} has no access tokens, and it takes those to impersonate {principal}"
+            )));
+        };
+        layer = layer.renewing(access.clone());
+        if self.self_signed {
+            layer = layer.self_signed();
+        }
+        let cache = base.cache_above(self.cache);
+        Ok(Credentials {
+            id_tokens: cache.build(layer.layer(access)),
             access_tokens: None,
-            kind: Kind::Impersonated,
+            kind: base.kind_above(),
             found,
             principal: Some(principal),
             looked: Vec::new(),
-        }
+        })
     }
 
     fn plain(self, base: Base, found: String) -> Result<Credentials, SourceError> {
         let access_tokens = base.access_tokens(self.cache.clone());
         let principal = base.principal().map(str::to_owned);
         let (kind, id_tokens) = match base {
+            Base::ServiceAccount(source) if self.self_signed => (
+                Kind::ServiceAccount,
+                self.cache.build(source.self_signed()?),
+            ),
+            _ if self.self_signed => {
+                return Err(config(format!(
+                    "{found} has no key to sign JWTs with: name the service account that is to \
+                     sign them with `impersonate` (it may be the credentials' own)"
+                )));
+            }
             Base::Metadata(source) => (Kind::Metadata, self.cache.build(source)),
             Base::ServiceAccount(source) => (Kind::ServiceAccount, self.cache.build(source)),
             Base::User(source) if self.cloud_run_user => {
@@ -292,6 +397,11 @@ impl Builder {
                      gcloud's own client id only, never for an audience of choice. {IMPERSONATE}"
                 )));
             }
+            Base::Gcloud(source) => (Kind::GcloudCli, self.cache.build(source)),
+            Base::Token(source) => (Kind::StaticToken, self.cache.build(source)),
+            Base::File(source) => (Kind::TokenFile, self.cache.build(source)),
+            Base::Federated(_) => return Err(config(format!("{found} {NO_TARGET}"))),
+            Base::FederatedUser(_) => return Err(config(format!("{found} {NO_TARGET_OF_USER}"))),
             Base::Provider(_) => {
                 return Err(config(
                     "a gcp_auth provider has access tokens only: name the service account whose \
@@ -301,37 +411,12 @@ impl Builder {
         };
         Ok(Credentials {
             id_tokens,
-            access_tokens: Some(access_tokens),
+            access_tokens,
             kind,
             found,
             principal,
             looked: Vec::new(),
         })
-    }
-}
-
-/// Credentials that were found, and nothing done with them yet.
-pub(crate) struct Located {
-    pub(crate) base: Base,
-    pub(crate) found: String,
-    pub(crate) target: Option<Target>,
-}
-
-impl Located {
-    /// What kind of credentials they will be.
-    pub(crate) fn kind(&self) -> Option<Kind> {
-        match self.target {
-            Some(_) => Some(Kind::Impersonated),
-            None => self.base.kind(),
-        }
-    }
-
-    /// Whose tokens they will give, where that is known.
-    pub(crate) fn principal(&self) -> Option<&str> {
-        match &self.target {
-            Some(target) => Some(target.principal()),
-            None => self.base.principal(),
-        }
     }
 }
 
@@ -347,8 +432,19 @@ impl fmt::Debug for Builder {
             .field("impersonate", &self.impersonate)
             .field("delegates", &self.delegates)
             .field("cloud_run_user", &self.cloud_run_user)
+            .field("self_signed", &self.self_signed)
             .finish_non_exhaustive()
     }
 }
 
 const JSON: &str = "the JSON given";
+/// There are two ways out, and both have to be in here.
+const NO_TARGET: &str = "holds an external account, which has access tokens and no ID tokens: those \
+    are a service account's. Name one in the file (`service_account_impersonation_url`, which \
+    `gcloud iam workload-identity-pools create-cred-config` writes with \
+    `--service-account=EMAIL`), or to the builder (`impersonate`); the external identity needs \
+    roles/iam.serviceAccountOpenIdTokenCreator on it";
+const NO_TARGET_OF_USER: &str = "holds a workforce user's login, which has access tokens and no ID \
+    tokens: those are a service account's. Name one by `gcloud auth application-default login \
+    --login-config=FILE --impersonate-service-account=EMAIL`, or to the builder (`impersonate`); \
+    the user needs roles/iam.serviceAccountOpenIdTokenCreator on it";

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use tower_id_token::{Audience, Cache, IdToken};
 
-use crate::{AccessToken, Looked, Scopes};
+use crate::{AccessToken, Looked, Scopes, SubjectSource};
 
 /// What this process proves its identity with. Made by [`Builder::build`](crate::Builder::build).
 ///
@@ -77,6 +77,17 @@ pub enum Kind {
     User,
     /// A service account, by the leave of another identity.
     Impersonated,
+    /// A service account, by the leave of an external account: workload or workforce identity
+    /// federation, with a subject token from there.
+    External(SubjectSource),
+    /// A service account, by the leave of a workforce user who has logged in.
+    ExternalUser,
+    /// Whoever the gcloud CLI is logged in as, or impersonates.
+    GcloudCli,
+    /// One token, minted elsewhere.
+    StaticToken,
+    /// A file whose token somebody else renews.
+    TokenFile,
 }
 
 impl fmt::Display for Kind {
@@ -86,6 +97,11 @@ impl fmt::Display for Kind {
             Self::ServiceAccount => "a service account's key",
             Self::User => "a user's login",
             Self::Impersonated => "an impersonated service account",
+            Self::External(source) => return write!(f, "an external account, by {source}"),
+            Self::ExternalUser => "a workforce user's login",
+            Self::GcloudCli => "the gcloud CLI",
+            Self::StaticToken => "a token given",
+            Self::TokenFile => "a token file",
         })
     }
 }

@@ -25,6 +25,7 @@ mod report;
 mod wanted;
 mod watch;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use ::http::Uri;
@@ -40,7 +41,7 @@ pub use self::wanted::Wanted;
 pub use self::watch::Skew;
 
 use self::watch::Watch;
-use crate::{Builder, HttpClient};
+use crate::{Builder, HttpClient, Kind, SubjectSource};
 
 /// Examines credentials, and on request a call with them, and reports what it saw.
 ///
@@ -123,10 +124,16 @@ impl Doctor {
         let watch = Watch::default();
         let limit = self.limit;
         let until = Instant::now() + limit;
-        let examined = timeout_at(until, self.steps(&mut report, &watch)).await;
+        let late = {
+            let steps = pin!(self.steps(&mut report, &watch));
+            let examined = timeout_at(until, steps).await;
+            // Asked before the steps are dropped: then nobody waits any more.
+            examined.err().map(|_elapsed| watch.waits_for())
+        };
         report.clock = watch.skew();
-        if examined.is_err() {
-            report.add(gave_up(report.step, &watch, limit));
+        if let Some(whom) = late {
+            let finding = gave_up(&report, whom, limit);
+            report.add(finding);
         }
         report.judge_clock();
         report.finish();
@@ -188,12 +195,20 @@ impl Doctor {
     }
 }
 
-fn gave_up(step: Step, watch: &Watch, limit: Duration) -> Finding {
-    let doing = match watch.waits_for() {
+fn gave_up(report: &Report, whom: Option<String>, limit: Duration) -> Finding {
+    let step = report.step;
+    let kind = report.identity.as_ref().and_then(|it| it.kind);
+    let runs_program = kind == Some(Kind::External(SubjectSource::Executable));
+    let at_program = step == Step::Token && runs_program && whom.is_none();
+    let doing = match whom {
         Some(whom) => format!("waiting for {whom} to answer"),
+        None if at_program => "waiting for the program that gives the subject token".to_owned(),
         None => "waiting".to_owned(),
     };
     let hint = match step {
+        Step::Token if at_program => {
+            "run it by hand to see what it waits for; it may take as long as its `timeout_millis`"
+        }
         Step::Call => "the service hangs, or takes longer to start than that",
         _ => "check the network between this machine and it, and its proxy's variables",
     };

@@ -138,6 +138,22 @@ impl Env {
         path.into()
     }
 
+    /// The file name of a command of this name: Windows's scripts have an ending.
+    pub(crate) fn name_of(&self, command: &str) -> String {
+        match self.windows {
+            true => format!("{command}.cmd"),
+            false => command.to_owned(),
+        }
+    }
+
+    /// Gives a program this environment in place of the process's.
+    pub(crate) fn give_to(&self, command: &mut tokio::process::Command) {
+        if !self.process {
+            command.env_clear();
+        }
+        command.envs(&self.variables);
+    }
+
     /// Whether something lies at this path. An error where that cannot even be seen.
     pub(crate) async fn has(&self, path: &Path) -> io::Result<bool> {
         if self.files.contains_key(path) {

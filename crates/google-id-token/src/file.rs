@@ -1,7 +1,11 @@
 //! Credential files: what kind they are, and which field is wrong where one is.
 
+mod client;
+mod external;
+mod external_user;
 mod fields;
 mod impersonated;
+mod pool;
 mod service_account;
 mod user;
 
@@ -9,8 +13,11 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use tower_id_token::{ErrorKind, SourceError};
 
+pub(crate) use self::external::ExternalFile;
+pub(crate) use self::external_user::ExternalUserFile;
 pub(crate) use self::fields::Fields;
 pub(crate) use self::impersonated::ImpersonatedFile;
+pub(crate) use self::pool::Pool;
 pub(crate) use self::service_account::ServiceAccountFile;
 pub(crate) use self::user::UserFile;
 
@@ -19,6 +26,8 @@ pub(crate) enum CredentialFile {
     ServiceAccount(ServiceAccountFile),
     User(UserFile),
     Impersonated(Box<ImpersonatedFile>),
+    External(Box<ExternalFile>),
+    ExternalUser(Box<ExternalUserFile>),
 }
 
 impl CredentialFile {
@@ -30,12 +39,6 @@ impl CredentialFile {
 
     /// Reads a file, or the credentials that a file has inside.
     fn read(fields: &Fields<'_>) -> Result<Self, SourceError> {
-        if let Some(universe) = fields.optional("universe_domain")?
-            && universe != GOOGLE
-        {
-            let what = format!("the universe {universe} is not supported, only {GOOGLE} is");
-            return Err(fields.wrong("universe_domain", &what));
-        }
         let Some(kind) = fields.optional("type")? else {
             return Err(match fields.has("installed") || fields.has("web") {
                 true => fields.error(
@@ -52,15 +55,31 @@ impl CredentialFile {
                 let file = ImpersonatedFile::read(fields)?;
                 Ok(Self::Impersonated(Box::new(file)))
             }
+            "gdch_service_account" => Err(fields.wrong("type", GDCH)),
+            "external_account" => {
+                let file = ExternalFile::read(fields)?;
+                Ok(Self::External(Box::new(file)))
+            }
+            "external_account_authorized_user" => {
+                let file = ExternalUserFile::read(fields)?;
+                Ok(Self::ExternalUser(Box::new(file)))
+            }
             other => {
-                let what = format!("{other:?} is not supported, only {SUPPORTED} are");
+                let what = format!(
+                    "{other:?} is not a kind of credentials that is known here, so no Google ID \
+                     token can come of it: {SUPPORTED} are"
+                );
                 Err(fields.wrong("type", &what))
             }
         }
     }
 }
 
-fn json_object(origin: &str, contents: &Bytes) -> Result<Map<String, Value>, SourceError> {
+/// The JSON object in a file whose name for messages is `origin`.
+pub(crate) fn json_object(
+    origin: &str,
+    contents: &Bytes,
+) -> Result<Map<String, Value>, SourceError> {
     let wrong = |what: &str| SourceError::new(ErrorKind::Config, format!("{origin}: {what}"));
     let text = decode(contents).ok_or_else(|| wrong("the file is no text"))?;
     if text.trim().is_empty() {
@@ -97,5 +116,8 @@ fn decode(contents: &[u8]) -> Option<String> {
     }
 }
 
-const GOOGLE: &str = "googleapis.com";
-const SUPPORTED: &str = "service_account, authorized_user and impersonated_service_account";
+const GDCH: &str = "gdch_service_account is an account of Google Distributed Cloud: its tokens are \
+    minted by that cloud's own authority and for that cloud's own services, so no Google ID token \
+    can come of it. Use credentials of Google Cloud, such as a workload identity federation's";
+const SUPPORTED: &str = "service_account, authorized_user, impersonated_service_account, \
+    external_account and external_account_authorized_user";

@@ -5,9 +5,12 @@ mod call;
 mod client;
 mod erased;
 mod failure;
+mod mutual;
 mod pace;
 mod redact;
 mod refusal;
+mod roots;
+mod route;
 
 use ::http::{HeaderMap, Request, Response, StatusCode};
 use bytes::Bytes;
@@ -22,6 +25,7 @@ pub(crate) use self::erased::Body;
 pub use self::erased::HttpClient;
 pub(crate) use self::failure::Failure;
 pub(crate) use self::pace::deadline;
+pub(crate) use self::redact::fit_for_message;
 pub(crate) use self::refusal::Refusal;
 
 use self::pace::Pace;

@@ -4,6 +4,8 @@ mod access_token;
 mod adc;
 mod base;
 mod builder;
+mod certificate;
+mod child;
 mod credentials;
 pub mod doctor;
 mod endpoint;
@@ -11,7 +13,10 @@ mod env;
 mod file;
 mod http;
 mod jwt;
+mod sigv4;
 mod source;
+mod subject;
+mod universe;
 #[cfg(feature = "verify")]
 pub mod verify;
 
@@ -26,8 +31,11 @@ pub use self::env::Env;
 pub use self::http::HttpClient;
 pub use self::jwt::{Claims, id_token_from_jwt};
 pub use self::source::{
-    CloudRunUser, Fetch, Impersonate, ImpersonateLayer, Metadata, ServiceAccount, User,
+    CloudRunUser, Federated, FederatedUser, Fetch, GcloudCli, Impersonate, ImpersonateLayer,
+    Metadata, SelfSigned, ServiceAccount, StaticToken, TokenFile, User,
 };
+
+pub use self::subject::SubjectSource;
 
 /// ID tokens for whoever this process runs as: application default credentials, with the
 /// default settings.

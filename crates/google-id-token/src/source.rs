@@ -3,14 +3,21 @@
 
 mod assertion;
 mod cloud_run_user;
+mod federated;
+mod federated_user;
+mod gcloud;
+mod given;
 mod impersonate;
 pub(crate) mod metadata;
 mod oauth;
 mod pem;
 mod provider;
+mod self_signed;
 mod service_account;
 mod signer;
+mod static_token;
 mod target;
+mod token_file;
 mod user;
 
 use std::pin::Pin;
@@ -18,14 +25,20 @@ use std::pin::Pin;
 use tower_id_token::{Audience, IdToken, SourceError};
 
 pub use self::cloud_run_user::CloudRunUser;
-pub(crate) use self::cloud_run_user::IMPERSONATE;
+pub(crate) use self::cloud_run_user::{GCLOUD, IMPERSONATE};
+pub use self::federated::Federated;
+pub use self::federated_user::FederatedUser;
+pub use self::gcloud::GcloudCli;
 pub use self::impersonate::{Impersonate, ImpersonateLayer};
 pub use self::metadata::Metadata;
 pub(crate) use self::oauth::GOOGLE_TOKEN_ENDPOINT;
 pub(crate) use self::provider::Provider;
+pub use self::self_signed::SelfSigned;
 pub use self::service_account::ServiceAccount;
 pub(crate) use self::signer::Signer;
-pub(crate) use self::target::{Target, iam_credentials};
+pub use self::static_token::StaticToken;
+pub(crate) use self::target::{Iam, Target};
+pub use self::token_file::TokenFile;
 pub use self::user::User;
 
 use crate::http::Answer;

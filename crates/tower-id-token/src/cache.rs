@@ -2,6 +2,7 @@
 
 mod flight;
 mod lookup;
+mod observe;
 mod pace;
 mod reader;
 mod state;
@@ -19,6 +20,7 @@ use tower::util::BoxCloneService;
 use tower::{Service, ServiceExt};
 
 pub use self::lookup::{Lookup, Wait};
+use self::observe::Observers;
 use self::pace::{Pace, YOUNG};
 pub(crate) use self::reader::Reader;
 use self::state::State;
@@ -88,6 +90,7 @@ pub(crate) struct Shared<K, V> {
     young: Duration,
     capacity: usize,
     clock: Clock,
+    observers: Observers<K, V>,
 }
 
 impl<K, V> Cache<K, V>
@@ -247,6 +250,7 @@ impl CacheBuilder {
                 young: self.young,
                 capacity: self.capacity,
                 clock: self.clock,
+                observers: Observers::default(),
             }),
         }
     }

@@ -37,7 +37,7 @@ impl Placement {
     }
 
     /// Sets the header, unless the request brings its own.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn place(self, headers: &mut HeaderMap, value: HeaderValue) {
         // To insert is the fast way, and drops what was there: all but the first of many.
         if self != Self::Authorization || headers.len() > headers.keys_len() {

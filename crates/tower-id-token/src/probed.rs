@@ -21,7 +21,8 @@ struct Slot<K, V> {
 
 impl<K, V> Probed<K, V> {
     /// The value of the key that has this hash and passes this test.
-    #[inline]
+    // `always`, here and on the way here: left as calls, they cost a hit 40 instructions of 590.
+    #[inline(always)]
     pub(crate) fn find(&self, hash: u64, is: impl Fn(&K) -> bool) -> Option<&V> {
         let (at, slot) = self.next(hash, self.home(hash))?;
         if is(&slot.key) {

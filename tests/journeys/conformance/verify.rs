@@ -19,6 +19,7 @@ use forge::{AUDIENCE, EMAIL, Forge, IAP_AUDIENCE};
 #[allow(dead_code)]
 mod forge;
 #[path = "../../../crates/google-id-token/tests/verify/hostile.rs"]
+#[allow(dead_code)]
 mod hostile;
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod certs;
 mod credentials;
 mod faults;
+mod federation;
 mod iam;
 mod journal;
 mod metadata;

@@ -11,9 +11,9 @@ use tower_id_token::{AddIdTokenLayer, Audience, Cache, IdToken, RequestAudience,
 
 use super::page::Page;
 use super::{Finding, Place, Report, Severity, Step, command};
+use crate::HttpClient;
 use crate::endpoint::shown;
 use crate::http::Failure;
-use crate::{HttpClient, Kind};
 
 /// What the service said to one GET with the token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -83,7 +83,7 @@ pub(super) async fn call(
 /// A user's token opens Cloud Run as that user, whoever has it: it goes where Cloud Run is.
 fn refuse(report: &Report) -> Option<Finding> {
     let wanted = report.audience.as_ref()?;
-    let is_users = report.identity.as_ref()?.kind == Some(Kind::User);
+    let is_users = report.token.as_ref()?.is_gclouds();
     let is_elsewhere = wanted.place == Some(Place::Other) && !wanted.given;
     (is_users && is_elsewhere).then(|| {
         Finding::new(

@@ -6,7 +6,8 @@ use serde::Serialize;
 use tower_id_token::{Audience, Clock, Expires, IdToken, SourceError};
 
 use super::{Finding, Report, Severity, Step};
-use crate::{Claims, Kind};
+use crate::Claims;
+use crate::source::GCLOUD;
 
 /// What a minted ID token says. Times are in seconds since 1970, spans in seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,10 +51,16 @@ impl Minted {
     }
 }
 
+impl Minted {
+    /// Whether it is a user's, for gcloud itself: Cloud Run takes it for any audience.
+    pub(super) fn is_gclouds(&self) -> bool {
+        self.aud.as_deref().is_some_and(|aud| GCLOUD.contains(&aud))
+    }
+}
+
 impl Report {
     /// Takes a token's word for who this is, and says what is strange about it.
     pub(super) fn take(&mut self, minted: Minted, audience: &Audience) {
-        let kind = self.identity.as_ref().and_then(|it| it.kind);
         let email = minted.email.clone();
         let for_whom = minted.aud.clone().unwrap_or_default();
         if let Some(identity) = &mut self.identity
@@ -62,7 +69,6 @@ impl Report {
             identity.principal.clone_from(&email);
         }
         let minutes = minted.left.div_ceil(60);
-        self.token = Some(minted);
         if for_whom == audience.as_str() {
             let who = email
                 .as_deref()
@@ -70,7 +76,7 @@ impl Report {
             let message =
                 format!("an ID token of {who} for {for_whom}, good for {minutes} more minutes");
             self.add(Finding::new(Step::Token, Severity::Good, message));
-        } else if kind == Some(Kind::User) {
+        } else if minted.is_gclouds() {
             self.add(Finding::new(
                 Step::Token,
                 Severity::Warning,
@@ -87,6 +93,7 @@ impl Report {
                 format!("the token is for {for_whom}, and {audience} was asked for"),
             ));
         }
+        self.token = Some(minted);
         if email.is_none() {
             self.add(Finding::new(
                 Step::Token,

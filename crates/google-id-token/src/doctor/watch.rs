@@ -39,6 +39,11 @@ impl Watch {
     /// The same client, watched.
     pub(super) fn over(&self, http: HttpClient) -> HttpClient {
         let watch = self.clone();
+        http.within(move |http| watch.around(http))
+    }
+
+    fn around(&self, http: HttpClient) -> HttpClient {
+        let watch = self.clone();
         HttpClient::from_service(tower::service_fn(move |request: Request<Full<Bytes>>| {
             let service = http.service();
             let asking = watch.start(&request);

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 use tower_id_token::{ErrorKind, SourceError};
 
 use crate::endpoint::Endpoint;
+use crate::universe::Universe;
 
 /// One object of a credential file. No error of it ever shows a value.
 pub(crate) struct Fields<'a> {
@@ -82,6 +83,58 @@ impl<'a> Fields<'a> {
             .transpose()
     }
 
+    /// The universe of the file; without one, googleapis.com.
+    pub(crate) fn universe(&self) -> Result<Universe, SourceError> {
+        match self.optional(UNIVERSE)? {
+            None => Ok(Universe::default()),
+            Some(domain) => Universe::parse(domain).map_err(|what| self.wrong(UNIVERSE, &what)),
+        }
+    }
+
+    /// A whole number that may be missing or null.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, SourceError> {
+        match self.object.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(number) => number
+                .as_u64()
+                .map(Some)
+                .ok_or_else(|| self.wrong(name, "it is no whole number")),
+        }
+    }
+
+    /// Yes or no; what is missing or null is a no.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, SourceError> {
+        match self.object.get(name) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(self.wrong(name, "it is neither true nor false")),
+        }
+    }
+
+    /// The texts of an object that may be missing or null.
+    pub(crate) fn texts(&self, name: &str) -> Result<Vec<(&'a str, &'a str)>, SourceError> {
+        let object = match self.object.get(name) {
+            None | Some(Value::Null) => return Ok(Vec::new()),
+            Some(Value::Object(object)) => object,
+            Some(_) => return Err(self.wrong(name, "it is no JSON object")),
+        };
+        object
+            .iter()
+            .map(|(key, value)| match value {
+                Value::String(text) => Ok((key.as_str(), text.as_str())),
+                _ => Err(self.wrong(name, "it has something in it that is no text")),
+            })
+            .collect()
+    }
+
+    /// An object that may be missing or null.
+    pub(crate) fn inside_if_any(&self, name: &str) -> Result<Option<Fields<'a>>, SourceError> {
+        match self.object.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(_) => self.inside(name).map(Some),
+        }
+    }
+
     pub(crate) fn missing(&self, name: &str) -> SourceError {
         let message = format!("{} is missing", self.place(name));
         SourceError::new(ErrorKind::Config, message)
@@ -89,6 +142,17 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn wrong(&self, name: &str, what: &str) -> SourceError {
         SourceError::new(ErrorKind::Config, format!("{}: {what}", self.place(name)))
+    }
+
+    /// An error of this whole object.
+    pub(crate) fn wrong_all(&self, what: &str) -> SourceError {
+        match self.prefix.strip_suffix('.') {
+            None => self.error(what),
+            Some(object) => {
+                let message = format!("{}: the field `{object}`: {what}", self.origin);
+                SourceError::new(ErrorKind::Config, message)
+            }
+        }
     }
 
     /// An error of the whole file.
@@ -101,3 +165,5 @@ impl<'a> Fields<'a> {
         format!("{}: the field `{}{name}`", self.origin, self.prefix)
     }
 }
+
+const UNIVERSE: &str = "universe_domain";

@@ -35,6 +35,14 @@ impl ImpersonatedFile {
                 target: inner.target.then(target),
                 source: inner.source,
             },
+            // The same, where federation leads to A.
+            CredentialFile::External(source) => Self {
+                target: match source.target.clone() {
+                    Some(first) => first.then(target),
+                    None => target,
+                },
+                source: CredentialFile::External(source),
+            },
             source => Self { target, source },
         })
     }

@@ -5,12 +5,14 @@ use tower_id_token::SourceError;
 use super::Fields;
 use crate::endpoint::Endpoint;
 use crate::source::{GOOGLE_TOKEN_ENDPOINT, Signer};
+use crate::universe::Universe;
 
 pub(crate) struct ServiceAccountFile {
     pub(crate) email: String,
     pub(crate) key_id: Option<String>,
     pub(crate) signer: Signer,
     pub(crate) token_endpoint: Endpoint,
+    pub(crate) universe: Universe,
 }
 
 impl ServiceAccountFile {
@@ -23,6 +25,7 @@ impl ServiceAccountFile {
                 .endpoint("token_uri")?
                 .unwrap_or_else(|| Endpoint::known(GOOGLE_TOKEN_ENDPOINT)),
             signer: Signer::from_pem(key).map_err(|what| fields.wrong("private_key", &what))?,
+            universe: fields.universe()?,
             email,
         })
     }

@@ -65,6 +65,14 @@ impl Call {
         )
     }
 
+    /// Nothing is put (RFC 9110, section 9.3.4).
+    pub(crate) fn put(whom: &'static str, uri: Uri, deadline: Instant) -> Self {
+        Self {
+            method: Method::PUT,
+            ..Self::get(whom, uri, deadline)
+        }
+    }
+
     pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self

@@ -14,24 +14,33 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::OnceCell;
 use tower::{BoxError, Service};
 use tower_id_token::{ErrorKind, SourceError};
+
+use super::roots::roots;
+use super::route::Route;
+use crate::Env;
 
 /// Plain http goes to the metadata server and to loopback, and never through a proxy.
 #[derive(Clone)]
 pub(super) struct DefaultClient {
     plain: Client<HttpConnector, Full<Bytes>>,
-    tls: Arc<OnceCell<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>>,
+    tls: Arc<OnceCell<Tls>>,
+    /// Where proxies and roots are named.
+    env: Arc<Env>,
 }
 
+type Tls = Client<HttpsConnector<Route>, Full<Bytes>>;
+
 impl DefaultClient {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(env: &Env) -> Self {
         Self {
             plain: client(connector()),
             tls: Arc::default(),
+            env: Arc::new(env.clone()),
         }
     }
 }
@@ -50,46 +59,34 @@ impl Service<Request<Full<Bytes>>> for DefaultClient {
             let answer = self.plain.request(request);
             return Box::pin(async { Ok(answer.await?) });
         }
-        let tls = Arc::clone(&self.tls);
+        let (tls, env) = (Arc::clone(&self.tls), Arc::clone(&self.env));
         Box::pin(async move {
-            let client = tls.get_or_try_init(tls_client).await?;
+            let client = tls.get_or_try_init(|| tls_client(env)).await?;
             Ok(client.request(request).await?)
         })
     }
 }
 
-async fn tls_client() -> Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, SourceError> {
+async fn tls_client(env: Arc<Env>) -> Result<Tls, SourceError> {
     // Roots are read from the disk.
-    let config = tokio::task::spawn_blocking(tls_config)
-        .await
-        .map_err(|error| {
-            SourceError::new(ErrorKind::Unavailable, "TLS could not be set up").with_cause(error)
-        })??;
+    let task = tokio::task::spawn_blocking(move || {
+        let config = tls_config(&env)?;
+        let route = Route::new(&env, connector(), config.clone())?;
+        Ok::<_, SourceError>((config, route))
+    });
+    let (config, route) = task.await.map_err(|error| {
+        SourceError::new(ErrorKind::Unavailable, "TLS could not be set up").with_cause(error)
+    })??;
     let https = HttpsConnectorBuilder::new()
         .with_tls_config(config)
         .https_only()
         .enable_http1()
-        .wrap_connector(connector());
+        .wrap_connector(route);
     Ok(client(https))
 }
 
-fn tls_config() -> Result<ClientConfig, SourceError> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        let why = found
-            .errors
-            .first()
-            .map_or_else(String::new, |error| format!(" ({error})"));
-        return Err(SourceError::new(
-            ErrorKind::Config,
-            format!(
-                "no TLS root certificates were found{why}: install the system's (ca-certificates), \
-                 or name a PEM file in SSL_CERT_FILE"
-            ),
-        ));
-    }
+pub(super) fn tls_config(env: &Env) -> Result<ClientConfig, SourceError> {
+    let roots = roots(env)?;
     let config = ClientConfig::builder_with_provider(crypto_provider()?)
         .with_safe_default_protocol_versions()
         .map_err(|error| {
@@ -103,17 +100,17 @@ fn tls_config() -> Result<ClientConfig, SourceError> {
 }
 
 #[cfg(feature = "ring")]
-fn crypto_provider() -> Result<Arc<CryptoProvider>, SourceError> {
+pub(super) fn crypto_provider() -> Result<Arc<CryptoProvider>, SourceError> {
     Ok(Arc::new(rustls::crypto::ring::default_provider()))
 }
 
 #[cfg(all(feature = "aws-lc-rs", not(feature = "ring")))]
-fn crypto_provider() -> Result<Arc<CryptoProvider>, SourceError> {
+pub(super) fn crypto_provider() -> Result<Arc<CryptoProvider>, SourceError> {
     Ok(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
 }
 
 #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
-fn crypto_provider() -> Result<Arc<CryptoProvider>, SourceError> {
+pub(super) fn crypto_provider() -> Result<Arc<CryptoProvider>, SourceError> {
     CryptoProvider::get_default().cloned().ok_or_else(|| {
         SourceError::new(
             ErrorKind::Config,
@@ -123,7 +120,7 @@ fn crypto_provider() -> Result<Arc<CryptoProvider>, SourceError> {
     })
 }
 
-fn connector() -> HttpConnector {
+pub(super) fn connector() -> HttpConnector {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -132,7 +129,7 @@ fn connector() -> HttpConnector {
 
 /// Tokens are fetched once an hour. A connection kept that long is dead more often than not, and
 /// one kept for another runtime always is.
-fn client<C>(connector: C) -> Client<C, Full<Bytes>>
+pub(super) fn client<C>(connector: C) -> Client<C, Full<Bytes>>
 where
     C: hyper_util::client::legacy::connect::Connect + Clone,
 {

@@ -150,10 +150,7 @@ impl Failure {
             }
         };
         let mut error = SourceError::new(kind, message);
-        // The backoff of the next flight counts from the start of this one, so it may begin at
-        // once: have it keep its distance from our last attempt too.
-        let left = (pace.attempts() > 1).then(|| pace.spacing_left());
-        if let Some(wait) = asked.max(left) {
+        if let Some(wait) = asked {
             error = error.with_retry_after(wait);
         }
         match cause {
@@ -164,7 +161,7 @@ impl Failure {
 }
 
 /// The innermost cause: hyper's outer ones say no more than "client error (Connect)".
-fn describe(error: &(dyn Error + 'static)) -> String {
+pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
     causes(error).last().unwrap_or(error).to_string()
 }
 

@@ -50,11 +50,6 @@ impl Pace {
         let at = own.max(now + asked.unwrap_or_default());
         (at + SHORTEST_ATTEMPT <= self.deadline).then(|| at.saturating_duration_since(now))
     }
-
-    /// What is left of the second that lies between any two attempts.
-    pub(super) fn spacing_left(&self) -> Duration {
-        (self.started + SPACING).saturating_duration_since(Instant::now())
-    }
 }
 
 /// All attempts of one call, waits included.

@@ -49,6 +49,12 @@ impl Redact {
     }
 }
 
+/// Somebody else's text, made fit for a message: on one line, short, and without what looks like
+/// a secret.
+pub(crate) fn fit_for_message(text: &str) -> String {
+    Redact::new(&[]).text(text, LONGEST_TEXT)
+}
+
 /// The characters of base64 in both alphabets, of JWTs and of Google's own tokens.
 fn is_part_of_token(char: char) -> bool {
     char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.' | '~' | '+' | '/' | '=' | '%')
@@ -81,6 +87,8 @@ const PREFIXES: [&str; 5] = ["eyJ", "ya29.", "1//", "4/", "GOCSPX-"];
 /// The longest name of anything in Google Cloud, in characters: a DNS label.
 const LONGEST_NAME: usize = 63;
 const CUT: &str = "[cut]";
+/// Longer texts of others are cut, in characters.
+pub(super) const LONGEST_TEXT: usize = 300;
 
 #[cfg(test)]
 mod tests {

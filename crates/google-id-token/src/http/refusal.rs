@@ -7,7 +7,7 @@ use ::http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
 use tower_id_token::{Clock, ErrorKind};
 
-use super::redact::Redact;
+use super::redact::{LONGEST_TEXT, Redact};
 
 /// What an endpoint said instead of yes.
 #[derive(Debug)]
@@ -123,7 +123,5 @@ const DENIALS: [&str; 4] = [
     "unauthorized_client",
     "access_denied",
 ];
-/// Longer texts of an endpoint are cut, in characters.
-const LONGEST_TEXT: usize = 300;
 /// A day: anything longer is a mistake, and would not fit every clock.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);

@@ -65,7 +65,7 @@ pub(crate) const IMPERSONATE: &str = "Impersonate a service account instead: `gc
     (`impersonate`); your account needs roles/iam.serviceAccountOpenIdTokenCreator on it";
 
 /// The OAuth clients of the gcloud CLI and of its application-default login.
-const GCLOUD: [&str; 2] = [
+pub(crate) const GCLOUD: [&str; 2] = [
     "32555940559.apps.googleusercontent.com",
     "764086051850-6qr4p6gpi6hn506pt8ejuq83di341hur.apps.googleusercontent.com",
 ];

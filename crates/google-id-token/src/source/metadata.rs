@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use ::http::uri::Authority;
-use ::http::{HeaderMap, HeaderName, HeaderValue};
+use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use tower::Service;
 use tower_id_token::{Audience, Clock, ErrorKind, IdToken, SourceError};
 
 use super::{Fetch, minted, oauth};
 use crate::endpoint::has_sound_port;
 use crate::http::{Answer, Call, Refusal, deadline};
+use crate::universe::Universe;
 use crate::{AccessToken, HttpClient, Scopes};
 
 /// The `default` account of a [metadata server], by its `identity` and `token` endpoints.
@@ -24,6 +27,7 @@ use crate::{AccessToken, HttpClient, Scopes};
 pub struct Metadata {
     http: HttpClient,
     host: Arc<str>,
+    universe: Arc<OnceCell<Universe>>,
 }
 
 impl Metadata {
@@ -47,6 +51,7 @@ impl Metadata {
         Ok(Self {
             http,
             host: host.into(),
+            universe: Arc::default(),
         })
     }
 
@@ -55,24 +60,59 @@ impl Metadata {
         format!("http://{}", self.host)
     }
 
+    /// The universe that it is in, asked until it is known. A server too old to be asked is in
+    /// googleapis.com.
+    pub(crate) async fn universe(&self, deadline: Instant) -> Result<Universe, SourceError> {
+        let ask = async || {
+            let call = self.call(UNIVERSE, deadline)?;
+            let mut is_old = false;
+            let answer = self.http.ask(call, |refusal| {
+                is_old = refusal.status() == StatusCode::NOT_FOUND
+                    && is_metadata_server(&refusal.headers);
+                advise(refusal)
+            });
+            match answer.await {
+                Err(_) if is_old => Ok(Universe::default()),
+                Err(error) => Err(error),
+                Ok(answer) => {
+                    let answer = believed(answer)?;
+                    match answer.text()? {
+                        "" => Ok(Universe::default()),
+                        domain => Universe::parse(domain)
+                            .map_err(|_| answer.malformed("a universe that is no domain name")),
+                    }
+                }
+            }
+        };
+        self.universe.get_or_try_init(ask).await.cloned()
+    }
+
     async fn ask(&self, path_and_query: String) -> Result<Answer, SourceError> {
-        let url = format!("http://{}{ACCOUNT}{path_and_query}", self.host);
+        let call = self.call(&format!("{ACCOUNT}{path_and_query}"), deadline())?;
+        believed(self.http.ask(call, advise).await?)
+    }
+
+    fn call(&self, path_and_query: &str, deadline: Instant) -> Result<Call, SourceError> {
+        let url = format!("http://{}/computeMetadata/v1{path_and_query}", self.host);
         let uri = url.parse().map_err(|_| {
             SourceError::new(
                 ErrorKind::Config,
                 "this makes no URL for the metadata server",
             )
         })?;
-        let call = Call::get("the metadata server", uri, deadline()).header(FLAVOR, GOOGLE);
-        let answer = self.http.ask(call, advise).await?;
-        if !is_metadata_server(&answer.headers) {
-            return Err(answer.malformed(
-                "200, but without `Metadata-Flavor: Google`: something else answers in the \
-                 metadata server's place, such as a network's sign-in page",
-            ));
-        }
-        Ok(answer)
+        Ok(Call::get("the metadata server", uri, deadline).header(FLAVOR, GOOGLE))
     }
+}
+
+/// An answer that bears the mark.
+fn believed(answer: Answer) -> Result<Answer, SourceError> {
+    if !is_metadata_server(&answer.headers) {
+        return Err(answer.malformed(
+            "200, but without `Metadata-Flavor: Google`: something else answers in the metadata \
+             server's place, such as a network's sign-in page",
+        ));
+    }
+    Ok(answer)
 }
 
 impl Service<Audience> for Metadata {
@@ -141,7 +181,8 @@ fn advise(refusal: &Refusal) -> Option<(ErrorKind, String)> {
 
 pub(crate) const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 pub(crate) const GOOGLE: HeaderValue = HeaderValue::from_static("Google");
-const ACCOUNT: &str = "/computeMetadata/v1/instance/service-accounts/default";
+const ACCOUNT: &str = "/instance/service-accounts/default";
+const UNIVERSE: &str = "/universe/universe-domain";
 /// What stays as it is in a query's value: RFC 3986's unreserved characters.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')

@@ -6,6 +6,7 @@ use tower_id_token::{ErrorKind, SourceError};
 
 use crate::endpoint::{Endpoint, shown};
 use crate::env::Env;
+use crate::universe::Universe;
 
 /// A service account, the delegates on the way to it, and the IAM that is asked for its tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,11 +113,28 @@ fn prefix(iam: &Endpoint) -> String {
     format!("{}/v1/{ACCOUNTS}", base.trim_end_matches('/'))
 }
 
-/// Where IAM Credentials is: Google's own, or what gcloud's variable says instead.
-pub(crate) fn iam_credentials(env: &Env) -> Result<Endpoint, SourceError> {
-    match env.text(OVERRIDE)? {
-        Some(url) => Endpoint::parse(&url, format_args!("the variable {OVERRIDE}")),
-        None => Ok(Endpoint::known(IAM_CREDENTIALS)),
+/// Where IAM Credentials is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Iam(Option<Endpoint>);
+
+impl Iam {
+    /// What gcloud's variable says, or else that of the credentials' universe.
+    pub(crate) fn of(env: &Env) -> Result<Self, SourceError> {
+        let url = env.text(OVERRIDE)?;
+        let url = url.map(|url| Endpoint::parse(&url, format_args!("the variable {OVERRIDE}")));
+        Ok(Self(url.transpose()?))
+    }
+
+    /// Whether it takes no universe to know.
+    pub(crate) fn is_named(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(crate) fn endpoint(&self, universe: &Universe) -> Endpoint {
+        match &self.0 {
+            Some(url) => url.clone(),
+            None => universe.endpoint(IAM_CREDENTIALS, ""),
+        }
     }
 }
 
@@ -137,7 +155,7 @@ fn checked(account: &str) -> Result<&str, String> {
 }
 
 const ACCOUNTS: &str = "projects/-/serviceAccounts/";
-const IAM_CREDENTIALS: &str = "https://iamcredentials.googleapis.com";
+const IAM_CREDENTIALS: &str = "iamcredentials";
 const OVERRIDE: &str = "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS";
 const LONGEST_ACCOUNT: usize = 256;
 /// What stays as it is in a segment of a path: unreserved characters and `@`.
@@ -186,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_chain_names_every_account_between_once() {
-        let iam = Endpoint::known(IAM_CREDENTIALS);
+        let iam = Universe::default().endpoint(IAM_CREDENTIALS, "");
         let first = Target::new(&iam, "a@p").unwrap().through("d@p").unwrap();
         let next = Target::new(&iam, "b@p").unwrap().through("e@p").unwrap();
         let chain = first.then(next);

@@ -11,6 +11,7 @@ use tower_id_token::{Clock, ErrorKind, SourceError};
 use super::{CloudRunUser, Fetch, oauth};
 use crate::file::{CredentialFile, UserFile};
 use crate::http::{Answer, Call, Refusal, deadline};
+use crate::universe::Universe;
 use crate::{AccessToken, HttpClient, Scopes};
 
 /// A user, by the refresh token of `gcloud auth application-default login` (RFC 6749, section 6).
@@ -59,6 +60,10 @@ impl User {
     /// The user's e-mail, where the file has it.
     pub fn principal(&self) -> Option<&str> {
         self.file.account.as_deref()
+    }
+
+    pub(crate) fn universe(&self) -> &Universe {
+        &self.file.universe
     }
 
     pub(super) fn client_id(&self) -> &str {

@@ -55,6 +55,26 @@ fn without(mut file: Value, name: &str) -> String {
 }
 
 #[tokio::test]
+async fn kinds_that_give_no_google_id_token_are_named_with_the_reason() {
+    let gdch = json!({ "type": "gdch_service_account", "format_version": "1" });
+    refused(
+        gdch.to_string(),
+        &[
+            "gdch_service_account",
+            "Google Distributed Cloud",
+            "no Google ID token can come of it",
+        ],
+    )
+    .await;
+    let unknown = json!({ "type": "moon_rock" });
+    refused(
+        unknown.to_string(),
+        &["\"moon_rock\"", "no Google ID token can come of it"],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_file_that_is_empty_truncated_or_no_json_is_told_as_such() {
     refused("", &["the file is empty"]).await;
     refused(" \r\n\t", &["the file is empty"]).await;
@@ -111,15 +131,20 @@ async fn an_unknown_type_is_named_with_those_that_are_supported() {
         &[
             "field `type`",
             "tea_pot",
-            "service_account, authorized_user and impersonated",
+            "service_account, authorized_user, impersonated",
         ],
     )
     .await;
     refused("{}", &["the field `type` is missing"]).await;
     refused(r#"{"type": 7}"#, &["field `type`", "no text"]).await;
     refused(r#"{"installed": {}}"#, &["an OAuth client's file"]).await;
-    let elsewhere = with(key_file(), "universe_domain", "example.com".into());
-    refused(elsewhere, &["field `universe_domain`", "example.com"]).await;
+    for domain in ["example", "a b.c", "https://example.com", "x/y.z", "a..b"] {
+        let elsewhere = with(key_file(), "universe_domain", domain.into());
+        refused(elsewhere, &["field `universe_domain`", "no domain name"]).await;
+    }
+    let user = without(user_file(), "token_uri").parse().unwrap();
+    let elsewhere = with(user, "universe_domain", "example.com".into());
+    refused(elsewhere, &["field `token_uri` is missing"]).await;
 }
 
 #[tokio::test]

@@ -2,16 +2,21 @@
 
 use std::future::pending;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use google_emulator::{Credential, Emulator, Endpoint, Fault};
-use google_id_token::{Cache, ErrorKind, Metadata};
+use google_id_token::{
+    Audience, Builder, Cache, CacheBuilder, Clock, ErrorKind, HttpClient, IdToken, Metadata,
+};
+use serde_json::json;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
 use crate::support::{
-    AUDIENCE, Peer, answer, audience, id_token, in_memory, metadata_answer, with_file,
-    with_metadata,
+    AUDIENCE, Peer, answer, audience, id_token, in_memory, json_answer, metadata_answer, user_file,
+    with_file, with_metadata,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -203,4 +208,75 @@ async fn the_cache_keeps_the_old_token_while_a_refresh_fails() {
     tokio::time::sleep(11 * SECOND).await;
     let again = tokens.get(&audience()).await.unwrap();
     assert_eq!(first.secret(), again.secret());
+}
+
+/// A token endpoint that hands out a new access token each time, and an IAM that takes the ones
+/// that this closure likes.
+fn choosy(peer: &Peer, takes: fn(&str) -> bool) -> HttpClient {
+    peer.client(move |number, asked| {
+        let Some(access) = asked.header("authorization") else {
+            let access = format!("ya29.number-{number}");
+            return json_answer(json!({ "access_token": access, "expires_in": 3600 }));
+        };
+        match takes(access) {
+            true => json_answer(json!({ "token": id_token(AUDIENCE) })),
+            false => answer(401, "{}"),
+        }
+    })
+}
+
+/// Impersonates over that, with a clock that runs as far ahead as the counter says.
+async fn impersonated(http: HttpClient, ahead: &Arc<AtomicU64>) -> Cache<Audience, IdToken> {
+    let hand = Arc::clone(ahead);
+    let clock = Clock::from_fn(move || {
+        Clock::default().now() + Duration::from_secs(hand.load(Ordering::Relaxed))
+    });
+    let builder = Builder::new()
+        .http(http)
+        .credentials_json(user_file().to_string())
+        .impersonate("robot@project.iam.gserviceaccount.com")
+        .cache(CacheBuilder::default().clock(clock));
+    builder.build().await.unwrap().id_tokens()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_access_token_that_iam_refuses_is_renewed_once_and_asked_with_again() {
+    let (peer, ahead) = (Peer::default(), Arc::new(AtomicU64::new(0)));
+    let tokens = impersonated(
+        choosy(&peer, |access| !access.ends_with("number-1")),
+        &ahead,
+    )
+    .await;
+    // Fresh from the endpoint and refused: a second one would be no better.
+    let error = tokens.get(&audience()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert_eq!(peer.asked().len(), 2);
+    // Kept for a while and refused: it may have been revoked since.
+    ahead.store(60, Ordering::Relaxed);
+    tokio::time::advance(60 * SECOND).await;
+    tokens.get(&audience()).await.unwrap();
+    let asked = peer.asked();
+    assert_eq!(asked.len(), 5);
+    assert_eq!(
+        asked[4].header("authorization"),
+        Some("Bearer ya29.number-4")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_iam_that_refuses_every_access_token_is_not_hammered() {
+    let (peer, ahead) = (Peer::default(), Arc::new(AtomicU64::new(0)));
+    let tokens = impersonated(choosy(&peer, |_| false), &ahead).await;
+    tokens.get(&audience()).await.unwrap_err();
+    ahead.store(60, Ordering::Relaxed);
+    tokio::time::advance(60 * SECOND).await;
+    tokens.get(&audience()).await.unwrap_err();
+    // An exchange and a refusal; the old one refused, a new exchange, and the new one refused.
+    assert_eq!(peer.asked().len(), 5);
+    for number in 0..20 {
+        let other = format!("https://service-{number}.example").parse().unwrap();
+        tokens.get(&other).await.unwrap_err();
+    }
+    // One refusal each, and no exchange more.
+    assert_eq!(peer.asked().len(), 25);
 }

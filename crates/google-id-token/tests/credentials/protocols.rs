@@ -209,18 +209,31 @@ async fn an_impersonation_goes_straight_to_generate_id_token() {
 }
 
 #[tokio::test]
-async fn an_impersonation_on_request_asks_googles_iam_or_the_one_that_gcloud_is_told_of() {
+async fn an_impersonation_on_request_asks_the_universes_iam_or_the_one_that_gcloud_is_told_of() {
     let variable = "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS";
-    for (value, host) in [
-        ("", "https://iamcredentials.googleapis.com"),
-        ("https://iam.example/", "https://iam.example"),
-        ("http://127.0.0.1:9/base", "http://127.0.0.1:9/base"),
+    let google = "https://iamcredentials.googleapis.com";
+    for (value, universe, host) in [
+        ("", (404, "Not Found"), google),
+        ("", (200, ""), google),
+        ("", (200, "googleapis.com\n"), google),
+        (
+            "",
+            (200, "s3nsapis.fr"),
+            "https://iamcredentials.s3nsapis.fr",
+        ),
+        ("https://iam.example/", (500, ""), "https://iam.example"),
+        (
+            "http://127.0.0.1:9/base",
+            (500, ""),
+            "http://127.0.0.1:9/base",
+        ),
     ] {
         let peer = Peer::default();
-        let http = peer.client(|_, asked| match asked.request.uri().path() {
+        let http = peer.client(move |_, asked| match asked.request.uri().path() {
             path if path.ends_with(":generateIdToken") => {
                 json_answer(json!({ "token": id_token(AUDIENCE) }))
             }
+            path if path.ends_with("/universe-domain") => metadata_answer(universe.0, universe.1),
             _ => metadata_answer(200, r#"{"access_token":"ya29.x","expires_in":3599}"#),
         });
         let env = Env::empty()
@@ -228,10 +241,15 @@ async fn an_impersonation_on_request_asks_googles_iam_or_the_one_that_gcloud_is_
             .variable(variable, value);
         let builder = Builder::new().env(env).http(http).impersonate(ROBOT);
         let tokens = builder.build().await.unwrap().id_tokens();
-        tokens.get(&audience()).await.unwrap();
-        assert_eq!(
-            peer.asked()[1].request.uri(),
-            &*format!("{host}/v1/projects/-/serviceAccounts/{ROBOT}:generateIdToken")
-        );
+        for audience in [audience(), "https://other.example".parse().unwrap()] {
+            tokens.get(&audience).await.unwrap();
+            assert_eq!(
+                peer.asked().last().unwrap().request.uri(),
+                &*format!("{host}/v1/projects/-/serviceAccounts/{ROBOT}:generateIdToken")
+            );
+        }
+        let universes = peer.asked().into_iter();
+        let universes = universes.filter(|asked| asked.request.uri().path().contains("universe"));
+        assert_eq!(universes.count(), usize::from(value.is_empty()));
     }
 }

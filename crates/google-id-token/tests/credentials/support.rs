@@ -145,6 +145,10 @@ pub(crate) fn with_file(emulator: &Emulator, credential: &Credential) -> Builder
     let env = Env::empty()
         .variable("GOOGLE_APPLICATION_CREDENTIALS", KEY_PATH)
         .file(KEY_PATH, file);
+    let files = emulator.files(credential).into_iter();
+    let env = files.fold(env, |env, (path, content)| env.file(path, content));
+    let variables = credential.variables().iter();
+    let env = variables.fold(env, |env, (name, value)| env.variable(*name, *value));
     Builder::new().env(env).http(in_memory(emulator))
 }
 

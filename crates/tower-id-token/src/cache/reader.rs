@@ -21,7 +21,7 @@ where
     V: Expires + Clone + Send + Sync + 'static,
 {
     /// The value, where it is there and not due for anything.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fresh<Q: AsKey<K>>(&mut self, key: &Q) -> Option<&V> {
         let shared = &self.cache.shared;
         let latest = shared.version.load(Acquire);

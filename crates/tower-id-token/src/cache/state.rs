@@ -265,6 +265,7 @@ where
             }
         };
         drop(state);
+        self.observers.tell(key, outcome.as_ref());
         for waiter in flight.waiters {
             let _ = waiter.send(outcome.clone());
         }

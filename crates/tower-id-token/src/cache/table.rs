@@ -34,7 +34,7 @@ pub(crate) struct Age {
 
 impl<K: Key, V> Table<K, V> {
     /// The value, unless it is due for anything.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fresh<Q: AsKey<K>>(&self, key: &Q, now: u64) -> Option<&V> {
         let entry = self.find(key)?;
         (now < entry.refresh_at.load(Relaxed)).then(|| {

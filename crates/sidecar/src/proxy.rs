@@ -1,0 +1,233 @@
+//! The proxy: one chain of layers for each route.
+
+mod client;
+mod headers;
+mod reauthorize;
+mod rescue;
+mod rewrite;
+mod route;
+mod router;
+mod tunnel;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use google_id_token::{
+    AddIdTokenLayer, Audience, AudiencePolicy, Cache, Decision, IdToken, Placement,
+};
+use http::{Request, Response, Uri};
+use http_body_util::{Either, Empty, Full};
+use hyper::body::Incoming;
+use tower::timeout::TimeoutLayer;
+use tower::util::{MapErrLayer, MapRequestLayer};
+use tower::{BoxError, Service, ServiceBuilder};
+
+pub(crate) use self::client::{Settings, Upstreams};
+#[cfg(feature = "ext-authz")]
+pub(crate) use self::headers::SERVERLESS;
+use self::headers::forwarded;
+use self::reauthorize::Reauthorize;
+use self::rescue::Rescue;
+pub(crate) use self::rescue::is_grpc;
+#[cfg(feature = "ext-authz")]
+pub(crate) use self::rescue::{RETRY, chain, seconds};
+use self::rewrite::Rewrite;
+use self::route::{Route, Upstream};
+use self::router::Router;
+use self::tunnel::Tunnels;
+use crate::drain::Drain;
+use crate::error::Error;
+use crate::metrics::Metrics;
+use crate::policy::Policy;
+use crate::rules::Rules;
+use crate::serve::Peer;
+
+/// The caller's body, or none where a request is sent a second time.
+type RequestBody = Either<Incoming, Empty<Bytes>>;
+/// The service's body, or the sidecar's own words.
+pub(crate) type ResponseBody = Either<Incoming, Full<Bytes>>;
+
+/// What every route's chain is made with.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    pub(crate) tokens: Cache<Audience, IdToken>,
+    pub(crate) placement: Placement,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) response_timeout: Option<Duration>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) drain: Drain,
+    /// Callers come from other machines, by whatever name this one has there.
+    pub(crate) any_host: bool,
+}
+
+/// The way of a request, from the top down.
+fn stack(route: Arc<Route>, policy: &Policy, parts: &Parts) -> impl Stack + use<> {
+    let tunnels = Tunnels::new(parts.drain.clone());
+    let metrics = Arc::clone(&parts.metrics);
+    let audiences = policy.clone();
+    ServiceBuilder::new()
+        // Answers for every failure below (the list is in rescue.rs), and counts all answers.
+        .layer(Rescue::layer(Arc::clone(&route)))
+        // Gives the request its URL at the service, takes out what ends at a proxy and what only
+        // the sidecar may say; joins upgrades, and leads `Location` back here.
+        .layer(Rewrite::layer(Arc::clone(&route), parts.placement, tunnels))
+        // On a 401 that blames the token, gets a new one, and sends again what it can.
+        .layer(Reauthorize::layer(
+            policy.clone(),
+            parts.tokens.clone(),
+            Arc::clone(&parts.metrics),
+        ))
+        // Counts requests that live on borrowed time.
+        .layer(MapRequestLayer::new(move |request: Request<RequestBody>| {
+            metrics.serves(|| audience(&audiences, request.uri()));
+            request
+        }))
+        // Puts the token on. Without one, nothing goes further down.
+        .layer(AddIdTokenLayer::new(policy.clone(), parts.tokens.clone()).placement(parts.placement))
+        // Gives the service so long to begin its answer, if it is not to have all the time.
+        .option_layer(parts.response_timeout.map(TimeoutLayer::new))
+        // Two kinds of errors become one.
+        .layer(MapErrLayer::new(BoxError::from))
+        // Always ready, as is everything above it: so no layer has to wait before it calls.
+        .service(parts.upstreams.upstream(route.upstream.as_ref().is_some_and(|it| it.h2c)))
+}
+
+trait Stack:
+    Service<
+        Request<RequestBody>,
+        Response = Response<ResponseBody>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Stack for S where
+    S: Service<
+            Request<RequestBody>,
+            Response = Response<ResponseBody>,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// The routes by these rules, and the audiences that they are known to want.
+fn routes(
+    rules: &Rules,
+    parts: &Parts,
+) -> Result<(Router<impl Stack + use<>>, Vec<Audience>), Error> {
+    let urls = rules.url.iter().chain(rules.routes.values());
+    let upstreams: Vec<Upstream> = urls
+        .map(|url| Upstream::parse(url))
+        .collect::<Result<_, _>>()?;
+    let policy = Policy::new(rules, upstreams.iter().map(|it| it.authority.host()))?;
+    let mut audiences: Vec<_> = upstreams
+        .iter()
+        .filter_map(|upstream| audience(&policy, &upstream.root()))
+        .collect();
+    audiences.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    audiences.dedup();
+    let router = Router::new(rules, parts.any_host, policy.clone(), |name, upstream| {
+        let counters = parts.metrics.route(&name);
+        let route = Route {
+            name,
+            upstream,
+            counters,
+        };
+        stack(Arc::new(route), &policy, parts)
+    })?;
+    Ok((router, audiences))
+}
+
+/// The audience of requests to this URL, if they want a token.
+pub(crate) fn audience(policy: &Policy, uri: &Uri) -> Option<Audience> {
+    match policy.decide(uri) {
+        Decision::Token(audience) => Some(audience.to_audience()),
+        Decision::Pass | Decision::Refuse => None,
+    }
+}
+
+/// The proxy by these rules: how it answers requests, how it takes over new rules, and the
+/// audiences that it is known to want.
+///
+/// # Errors
+///
+/// For rules that are not right.
+pub(crate) fn proxy(
+    rules: &Rules,
+    parts: Parts,
+) -> Result<Proxy<impl Handler + use<>, impl Reload + use<>>, Error> {
+    let (router, audiences) = routes(rules, &parts)?;
+    let router = Arc::new(ArcSwap::from_pointee(router));
+    let swap = Arc::clone(&router);
+    let nowhere = parts.metrics.route("none");
+    let reload = move |rules: &Rules| {
+        let (router, audiences) = routes(rules, &parts)?;
+        swap.store(Arc::new(router));
+        Ok(audiences)
+    };
+    let handler = move |mut request: Request<Incoming>, peer: &Peer| {
+        forwarded(request.headers_mut(), peer.as_ref());
+        let found = router.load().find(&request).cloned();
+        let nowhere = Arc::clone(&nowhere);
+        async move {
+            match found {
+                Ok(mut stack) => stack.call(request.map(Either::Left)).await,
+                Err(failure) => {
+                    let reason = failure.reason();
+                    tracing::info!(reason, "a request found no route");
+                    let response = failure.answer(is_grpc(request.headers()));
+                    nowhere.failed(reason);
+                    nowhere.answered(response.status());
+                    Ok(response)
+                }
+            }
+        }
+    };
+    Ok(Proxy {
+        handler,
+        reload,
+        audiences,
+    })
+}
+
+/// What [`proxy`] makes.
+pub(crate) struct Proxy<H, R> {
+    pub(crate) handler: H,
+    pub(crate) reload: R,
+    pub(crate) audiences: Vec<Audience>,
+}
+
+/// What answers requests.
+pub(crate) trait Handler:
+    Fn(Request<Incoming>, &Peer) -> Self::Answer + Clone + Send + Sync + 'static
+{
+    /// The answer, in time.
+    type Answer: Future<Output = Result<Response<ResponseBody>, Infallible>> + Send + 'static;
+}
+
+impl<H, F> Handler for H
+where
+    H: Fn(Request<Incoming>, &Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Response<ResponseBody>, Infallible>> + Send + 'static,
+{
+    type Answer = F;
+}
+
+/// What takes over new rules, and says which audiences they are known to want.
+pub(crate) trait Reload:
+    Fn(&Rules) -> Result<Vec<Audience>, Error> + Send + 'static
+{
+}
+
+impl<R> Reload for R where R: Fn(&Rules) -> Result<Vec<Audience>, Error> + Send + 'static {}

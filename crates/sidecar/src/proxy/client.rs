@@ -1,0 +1,160 @@
+//! The way out: pooled connections, TLS with the system's roots and one's own, h2 by ALPN.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::header::UPGRADE;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Builder, Client, Error as ClientError, ResponseFuture};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use tower::Service;
+
+use super::RequestBody;
+use crate::error::Error;
+
+type Pool = Client<HttpsConnector<HttpConnector>, RequestBody>;
+
+/// How connections to services are made and kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Certificates to trust besides the system's, in PEM files.
+    pub(crate) authorities: Vec<PathBuf>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+}
+
+/// A tower service that sends requests to whatever host their URL names.
+#[derive(Clone, Debug)]
+pub(crate) struct Upstreams {
+    /// What most requests go through: h2 where the service offers it.
+    any: Pool,
+    /// An upgrade wants a connection of its own, which h2 has not.
+    http1: Pool,
+    /// h2 without TLS, for services on this machine that speak nothing else.
+    h2c: Pool,
+}
+
+/// One of the pools, and the one for upgrades beside it.
+#[derive(Clone, Debug)]
+pub(crate) struct Upstream {
+    plain: Pool,
+    upgrade: Pool,
+}
+
+impl Upstreams {
+    /// # Errors
+    ///
+    /// For a certificate file that cannot be read.
+    pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
+        let tls = tls(settings)?;
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(settings.connect_timeout));
+        // A service that is gone without a word is noticed, though it may take its time to answer.
+        http.set_keepalive(Some(KEEP_ALIVE));
+        let https = |tls| {
+            HttpsConnectorBuilder::new()
+                .with_tls_config(tls)
+                .https_or_http()
+        };
+        let any = https(tls.clone())
+            .enable_all_versions()
+            .wrap_connector(http.clone());
+        let http1 = https(tls).enable_http1().wrap_connector(http);
+        let pool = pool(settings);
+        let mut prior_knowledge = pool.clone();
+        prior_knowledge.http2_only(true);
+        Ok(Self {
+            h2c: prior_knowledge.build(any.clone()),
+            any: pool.build(any),
+            http1: pool.build(http1),
+        })
+    }
+
+    /// The way to a service.
+    pub(crate) fn upstream(&self, h2c: bool) -> Upstream {
+        Upstream {
+            plain: if h2c {
+                self.h2c.clone()
+            } else {
+                self.any.clone()
+            },
+            upgrade: self.http1.clone(),
+        }
+    }
+}
+
+impl Service<Request<RequestBody>> for Upstream {
+    type Response = Response<Incoming>;
+    type Error = ClientError;
+    type Future = ResponseFuture;
+
+    /// Always ready: the pool queues nothing, it connects.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        if request.headers().contains_key(UPGRADE) {
+            self.upgrade.request(request)
+        } else {
+            self.plain.request(request)
+        }
+    }
+}
+
+fn tls(settings: &Settings) -> Result<ClientConfig, Error> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    for path in &settings.authorities {
+        let wrong = |error: &dyn std::fmt::Display| {
+            Error::config(format!(
+                "{}: no certificates to trust: {error}",
+                path.display()
+            ))
+        };
+        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))?;
+        let before = roots.len();
+        for certificate in certificates {
+            let certificate = certificate.map_err(|error| wrong(&error))?;
+            roots.add(certificate).map_err(|error| wrong(&error))?;
+        }
+        if roots.len() == before {
+            return Err(wrong(&"there is none in it"));
+        }
+    }
+    if roots.is_empty() {
+        tracing::warn!(
+            "there are no trusted certificates on this machine: no https service can be reached"
+        );
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::run(format!("TLS cannot be set up: {error}")))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn pool(settings: &Settings) -> Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(settings.idle_timeout)
+        // A dead network is noticed under a stream that is silent for long.
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .http2_keep_alive_timeout(KEEP_ALIVE);
+    builder
+}
+
+const KEEP_ALIVE: Duration = Duration::from_secs(20);

@@ -1,0 +1,192 @@
+//! The headers that end at a proxy, those that it adds, and those that nobody else may set.
+
+use google_id_token::Placement;
+use http::header::{
+    CONNECTION, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderValue};
+
+/// Takes out of a request what ends here; what is left may travel on.
+///
+/// Returns the protocol that the caller asks to switch to, if it does.
+pub(crate) fn strip_request(headers: &mut HeaderMap, placement: Placement) -> Option<HeaderValue> {
+    let trailers = headers.get(TE).is_some_and(|te| has_token(te, "trailers"));
+    let upgrade = strip(headers);
+    headers.remove(PROXY_AUTHORIZATION);
+    if trailers {
+        // gRPC asks for them end to end (RFC 9110, section 10.1.4).
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    strip_copies(headers, placement);
+    upgrade
+}
+
+/// Takes out of a response what ends here, and returns the protocol that it switches to.
+pub(crate) fn strip_response(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    let upgrade = strip(headers);
+    headers.remove(PROXY_AUTHENTICATE);
+    upgrade
+}
+
+/// Puts the wish to switch protocols back, for the next hop.
+pub(crate) fn ask_for_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, protocol);
+}
+
+/// Takes out what only the sidecar may say: the header that it puts the token into.
+///
+/// By [`Placement::Authorization`] the caller's own `Authorization` is the app's, and stays: the
+/// token then goes into `X-Serverless-Authorization`, which is what the service's door checks.
+fn strip_copies(headers: &mut HeaderMap, placement: Placement) {
+    if !matches!(placement, Placement::Proxy) {
+        headers.remove(SERVERLESS);
+    }
+}
+
+fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    let mut upgrade = None;
+    while let Some(connection) = headers.get(CONNECTION).cloned() {
+        headers.remove(CONNECTION);
+        for name in connection.to_str().unwrap_or_default().split(',') {
+            let name = name.trim();
+            if name.eq_ignore_ascii_case("upgrade") {
+                upgrade = headers.remove(UPGRADE);
+            } else if !name.is_empty() && !name.eq_ignore_ascii_case("host") {
+                headers.remove(name);
+            }
+        }
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+    upgrade
+}
+
+/// Adds this hop to what the service is told of the caller.
+pub(crate) fn forwarded(headers: &mut HeaderMap, peer: Option<&HeaderValue>) {
+    if let Some(peer) = peer {
+        let value = match headers.get(FORWARDED_FOR) {
+            None => peer.clone(),
+            Some(before) => {
+                let mut list = before.as_bytes().to_vec();
+                list.extend_from_slice(b", ");
+                list.extend_from_slice(peer.as_bytes());
+                // Two header values and a comma make a header value.
+                HeaderValue::from_bytes(&list).unwrap_or_else(|_| peer.clone())
+            }
+        };
+        headers.insert(FORWARDED_FOR, value);
+    }
+    headers
+        .entry(FORWARDED_PROTO)
+        .or_insert(const { HeaderValue::from_static("http") });
+}
+
+/// Adds the name under which the caller reached this proxy.
+pub(crate) fn forwarded_host(headers: &mut HeaderMap, host: &HeaderValue) {
+    headers
+        .entry(FORWARDED_HOST)
+        .or_insert_with(|| host.clone());
+}
+
+/// Whether a comma-separated header has this word in it.
+fn has_token(value: &HeaderValue, token: &str) -> bool {
+    value
+        .to_str()
+        .unwrap_or_default()
+        .split(',')
+        .any(|word| word.trim().eq_ignore_ascii_case(token))
+}
+
+/// RFC 9110, section 7.6.1, and the names that were never in it but are in use.
+const HOP_BY_HOP: [HeaderName; 5] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+pub(crate) const SERVERLESS: HeaderName = HeaderName::from_static("x-serverless-authorization");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn what_connection_names_ends_here_and_the_rest_travels_on() {
+        let mut map = headers(&[
+            ("connection", "keep-alive, X-Private"),
+            ("connection", "close"),
+            ("keep-alive", "timeout=5"),
+            ("x-private", "1"),
+            ("proxy-connection", "keep-alive"),
+            ("transfer-encoding", "chunked"),
+            ("trailer", "x-sum"),
+            ("traceparent", "00-1-2-01"),
+        ]);
+        assert_eq!(strip_request(&mut map, Placement::Authorization), None);
+        assert_eq!(
+            map,
+            headers(&[("trailer", "x-sum"), ("traceparent", "00-1-2-01")])
+        );
+    }
+
+    #[test]
+    fn grpcs_te_trailers_stays_and_other_codings_go() {
+        let mut map = headers(&[("te", "gzip, trailers")]);
+        strip_request(&mut map, Placement::Authorization);
+        assert_eq!(map, headers(&[("te", "trailers")]));
+    }
+
+    #[test]
+    fn a_wish_to_switch_protocols_is_told_apart_from_a_stray_header() {
+        let mut map = headers(&[("connection", "Upgrade"), ("upgrade", "websocket")]);
+        let protocol = strip_request(&mut map, Placement::Authorization);
+        assert_eq!(protocol, Some(HeaderValue::from_static("websocket")));
+        assert!(map.is_empty());
+        let mut map = headers(&[("upgrade", "h2c")]);
+        assert_eq!(strip_request(&mut map, Placement::Authorization), None);
+        assert!(map.is_empty());
+    }
+
+    #[test]
+    fn a_copy_of_our_header_never_passes_and_the_apps_authorization_does() {
+        let sent = [
+            ("authorization", "Basic app"),
+            ("x-serverless-authorization", "Bearer forged"),
+            ("proxy-authorization", "Bearer forged"),
+        ];
+        for placement in [
+            Placement::Authorization,
+            Placement::Serverless,
+            Placement::Both,
+        ] {
+            let mut map = headers(&sent);
+            strip_request(&mut map, placement);
+            assert_eq!(map, headers(&[("authorization", "Basic app")]));
+        }
+    }
+
+    #[test]
+    fn the_chain_of_callers_grows_by_one() {
+        let peer = HeaderValue::from_static("127.0.0.1");
+        let mut map = headers(&[("x-forwarded-for", "10.0.0.7")]);
+        forwarded(&mut map, Some(&peer));
+        forwarded_host(&mut map, &HeaderValue::from_static("app.local"));
+        assert_eq!(map["x-forwarded-for"], "10.0.0.7, 127.0.0.1");
+        assert_eq!(map["x-forwarded-host"], "app.local");
+        assert_eq!(map["x-forwarded-proto"], "http");
+    }
+}

@@ -1,0 +1,148 @@
+//! From the caller's request to the service's, and from the service's answer to the caller's.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use google_id_token::Placement;
+use http::header::{HOST, LOCATION};
+use http::uri::Authority;
+use http::{HeaderValue, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use pin_project_lite::pin_project;
+use tower::{BoxError, Layer, Service};
+
+use super::RequestBody;
+use super::headers::{ask_for_upgrade, forwarded_host, strip_request, strip_response};
+use super::route::{Route, Upstream};
+use super::tunnel::Tunnels;
+
+/// Gives requests the service's URL, drops the headers that end here, joins the two sides of an
+/// upgrade, and leads `Location` back through the proxy.
+#[derive(Clone, Debug)]
+pub(crate) struct Rewrite<S> {
+    inner: S,
+    route: Arc<Route>,
+    placement: Placement,
+    tunnels: Tunnels,
+}
+
+impl<S> Rewrite<S> {
+    pub(crate) fn layer(
+        route: Arc<Route>,
+        placement: Placement,
+        tunnels: Tunnels,
+    ) -> impl Layer<S, Service = Self> + Clone {
+        tower::layer::layer_fn(move |inner| Self {
+            inner,
+            route: Arc::clone(&route),
+            placement,
+            tunnels: tunnels.clone(),
+        })
+    }
+}
+
+impl<S> Service<Request<RequestBody>> for Rewrite<S>
+where
+    S: Service<Request<RequestBody>, Response = Response<Incoming>, Error = BoxError>,
+{
+    type Response = Response<Incoming>;
+    type Error = BoxError;
+    type Future = RewriteFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
+        let protocol = strip_request(request.headers_mut(), self.placement);
+        let upgrade = protocol.map(|protocol| {
+            ask_for_upgrade(request.headers_mut(), protocol);
+            hyper::upgrade::on(&mut request)
+        });
+        let host = request.headers_mut().remove(HOST);
+        let local = match request.uri().authority() {
+            Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
+            None => host,
+        };
+        if let Some(local) = &local {
+            forwarded_host(request.headers_mut(), local);
+        }
+        let named;
+        let upstream = match &self.route.upstream {
+            Some(upstream) => Some(upstream),
+            None => {
+                named = local
+                    .as_ref()
+                    .and_then(authority)
+                    .as_ref()
+                    .map(Upstream::named);
+                named.as_ref()
+            }
+        };
+        if let Some(upstream) = upstream {
+            *request.uri_mut() = upstream.url(request.uri());
+        }
+        // What this hop speaks is settled by ALPN, whatever the caller spoke.
+        *request.version_mut() = Version::HTTP_11;
+        RewriteFuture {
+            authority: request.uri().authority().cloned(),
+            response: self.inner.call(request),
+            route: Arc::clone(&self.route),
+            local,
+            upgrade,
+            tunnels: self.tunnels.clone(),
+        }
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    pub(crate) struct RewriteFuture<F> {
+        #[pin]
+        response: F,
+        route: Arc<Route>,
+        authority: Option<Authority>,
+        local: Option<HeaderValue>,
+        upgrade: Option<OnUpgrade>,
+        tunnels: Tunnels,
+    }
+}
+
+impl<F> Future for RewriteFuture<F>
+where
+    F: Future<Output = Result<Response<Incoming>, BoxError>>,
+{
+    type Output = Result<Response<Incoming>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.response.poll(cx))?;
+        let protocol = strip_response(response.headers_mut());
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && let (Some(caller), Some(protocol)) = (this.upgrade.take(), protocol)
+        {
+            this.tunnels.join(caller, hyper::upgrade::on(&mut response));
+            ask_for_upgrade(response.headers_mut(), protocol);
+        }
+        if let (Some(location), Some(local)) = (response.headers().get(LOCATION), &this.local) {
+            let named;
+            let upstream = match &this.route.upstream {
+                Some(upstream) => Some(upstream),
+                None => {
+                    named = this.authority.as_ref().map(Upstream::named);
+                    named.as_ref()
+                }
+            };
+            if let Some(back) = upstream.and_then(|upstream| upstream.localize(location, local)) {
+                response.headers_mut().insert(LOCATION, back);
+            }
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+pub(crate) fn authority(host: &HeaderValue) -> Option<Authority> {
+    Authority::try_from(host.as_bytes()).ok()
+}

@@ -1,0 +1,173 @@
+//! Secret discovery: what Envoy makes of the tokens that it is pushed.
+
+use std::time::Duration;
+
+use google_emulator::{Endpoint, Fault};
+use http::{Method, StatusCode};
+use tokio::time::{Instant, timeout};
+
+use super::load::Load;
+use super::{HELLO, HELLO_SECRET, address, served};
+use crate::support::envoy::{self, Envoy};
+use crate::support::{Caller, HOUR, Service, Sidecar, audience_of, google};
+
+#[tokio::test]
+async fn sds_pushes_tokens_into_envoy_by_both_protocols() {
+    for bootstrap in ["sds.yaml", "sds-delta.yaml"] {
+        let (google, service) = (google(HOUR).await, Service::ok().await);
+        let sidecar = Sidecar::start(&google, HELLO_SECRET).await;
+        let envoy = start(bootstrap, &service, &sidecar).await;
+        served(&envoy).await;
+        let caller = Caller::new();
+        let headers = [("authorization", "Bearer forged")];
+        let answer = caller
+            .send(Method::GET, &envoy.url("/"), &headers, "")
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{bootstrap}");
+        let token = service.last().header("authorization").unwrap().to_owned();
+        assert!(audience_of(&google, &token, HELLO), "{bootstrap}");
+    }
+}
+
+#[tokio::test]
+async fn sds_by_file_reaches_envoy_and_every_rotation_does_too() {
+    let (google, service) = (google(Duration::from_secs(10)).await, Service::ok().await);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let arguments = [HELLO_SECRET, &["--write", path]].concat();
+    let mut sidecar = Sidecar::start(&google, &arguments).await;
+    sidecar.logged("wrote a secret").await;
+    let text = envoy::example("sds-file.yaml").to_string();
+    let bootstrap = serde_json::from_str(&text.replace("/run/id-token", path)).unwrap();
+    let envoy = Envoy::start_with(bootstrap, &[("hello", service.address)]).await;
+    let load = Load::start(&envoy, &google, &service, HELLO);
+    load.rotations(3).await;
+    load.end().await;
+}
+
+#[tokio::test]
+async fn sds_rotates_every_five_seconds_under_load_and_every_request_carries_a_live_token() {
+    let (google, service) = (google(Duration::from_secs(10)).await, Service::ok().await);
+    let sidecar = Sidecar::start(&google, HELLO_SECRET).await;
+    let envoy = start("sds.yaml", &service, &sidecar).await;
+    served(&envoy).await;
+    let start = Instant::now();
+    let load = Load::start(&envoy, &google, &service, HELLO);
+    load.rotations(12).await;
+    let (requests, tokens) = load.end().await;
+    println!(
+        "sds under load: {requests} requests and {tokens} tokens in {:?}",
+        start.elapsed()
+    );
+    assert!(start.elapsed() >= Duration::from_secs(50));
+}
+
+#[tokio::test]
+async fn sds_with_no_secret_yet_lets_nothing_out_and_one_that_ends_is_taken_back() {
+    let (google, service) = (google(Duration::from_secs(8)).await, Service::ok().await);
+    let emulator = google.emulator().clone();
+    emulator.fault(Endpoint::MetadataIdentity, Fault::status(503));
+    let sidecar = Sidecar::start(&google, HELLO_SECRET).await;
+    let mut bootstrap = envoy::example("sds.yaml");
+    // Envoy holds its listener back for the first secret; let it not wait for long.
+    let text = bootstrap.to_string().replace(
+        r#""resource_api_version":"V3""#,
+        r#""resource_api_version":"V3","initial_fetch_timeout":"0.5s""#,
+    );
+    bootstrap = serde_json::from_str(&text).unwrap();
+    let clusters = [
+        ("hello", service.address),
+        ("id-token-sidecar", address(&sidecar)),
+    ];
+    let envoy = Envoy::start_with(bootstrap, &clusters).await;
+    let caller = Caller::new();
+    let answer = caller.get(&envoy.url("/")).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert!(service.seen().is_empty(), "nothing goes out bare");
+
+    // The token endpoint is mended: requests go.
+    emulator.clear_faults();
+    served(&envoy).await;
+    // It breaks for good: the last token ends, and is taken back before it does.
+    emulator.fault(Endpoint::MetadataIdentity, Fault::status(503));
+    let refused =
+        async { while caller.get(&envoy.url("/")).await.status != StatusCode::UNAUTHORIZED {} };
+    timeout(Duration::from_secs(30), refused)
+        .await
+        .expect("it is taken back");
+    for seen in service.seen() {
+        assert!(
+            seen.headers.contains_key("authorization"),
+            "nothing goes out bare"
+        );
+    }
+}
+
+#[tokio::test]
+async fn sds_killed_leaves_envoy_its_last_token() {
+    let (google, service) = (google(HOUR).await, Service::ok().await);
+    let sidecar = Sidecar::start(&google, HELLO_SECRET).await;
+    let envoy = start("sds.yaml", &service, &sidecar).await;
+    served(&envoy).await;
+    drop(sidecar);
+    for _ in 0..100 {
+        assert_eq!(
+            Caller::new().get(&envoy.url("/")).await.status,
+            StatusCode::OK
+        );
+        let token = service.last().header("authorization").unwrap().to_owned();
+        assert!(audience_of(&google, &token, HELLO));
+    }
+}
+
+#[tokio::test]
+async fn istios_filter_is_off_until_a_host_switches_it_on() {
+    let (google, service) = (google(HOUR).await, Service::ok().await);
+    let sidecar = Sidecar::start(&google, HELLO_SECRET).await;
+    let patches = envoy::documents("istio/sds.yaml")
+        .into_iter()
+        .find(|document| document["kind"] == "EnvoyFilter")
+        .expect("there is one");
+    let patch = |kind: &str| {
+        let all = patches["spec"]["configPatches"].as_array().unwrap();
+        let patch = all.iter().find(|patch| patch["applyTo"] == kind).unwrap();
+        patch["patch"]["value"].clone()
+    };
+    // What Istio makes of it: the cluster, the filter, and the host that switches it on.
+    let mut bootstrap = envoy::example("sds.yaml");
+    let resources = &mut bootstrap["static_resources"];
+    resources["clusters"][1] = patch("CLUSTER");
+    let http = &mut resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+    http["http_filters"][0] = patch("HTTP_FILTER");
+    let hosts = http["route_config"]["virtual_hosts"]
+        .as_array_mut()
+        .unwrap();
+    let mut other = hosts[0].clone();
+    other["name"] = "other".into();
+    other["domains"] = serde_json::json!(["other.internal"]);
+    hosts.push(other);
+    for (key, value) in patch("VIRTUAL_HOST").as_object().unwrap() {
+        hosts[0][key] = value.clone();
+    }
+    let clusters = [
+        ("hello", service.address),
+        ("id-token-sidecar", address(&sidecar)),
+    ];
+    let envoy = Envoy::start_with(bootstrap, &clusters).await;
+    served(&envoy).await;
+    let token = service.last().header("authorization").unwrap().to_owned();
+    assert!(audience_of(&google, &token, HELLO));
+    let host = [("host", "other.internal")];
+    Caller::new()
+        .send(Method::GET, &envoy.url("/"), &host, "")
+        .await;
+    assert_eq!(service.last().header("authorization"), None);
+}
+
+async fn start(bootstrap: &str, service: &Service, sidecar: &Sidecar) -> Envoy {
+    let clusters = [
+        ("hello", service.address),
+        ("id-token-sidecar", address(sidecar)),
+    ];
+    Envoy::start(bootstrap, &clusters).await
+}

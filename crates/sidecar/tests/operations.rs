@@ -1,0 +1,236 @@
+//! What an operator does to the sidecar, and what it tells of itself.
+
+mod support;
+
+use std::time::Duration;
+
+use google_emulator::{Endpoint, Fault};
+use http::{Method, StatusCode};
+
+use support::{Caller, HOUR, Service, Sidecar, audience_of, google, on_gcp};
+
+#[tokio::test]
+async fn it_is_ready_when_its_audiences_have_tokens_and_not_before() {
+    let (google, service) = (google(HOUR).await, Service::ok().await);
+    google
+        .emulator()
+        .fault(Endpoint::MetadataIdentity, Fault::status(503));
+    let proxy = Sidecar::start(&google, &["proxy", "--url", &service.url()]).await;
+    let caller = Caller::new();
+    let admin = |path: &str| format!("http://{}{path}", proxy.admin);
+    let alive = caller.get(&admin("/healthz")).await;
+    assert_eq!(alive.status, StatusCode::OK);
+    let answer = caller.get(&admin("/readyz")).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.text(), format!("no token for {}\n", service.url()));
+    google.emulator().clear_faults();
+    let ready = async { while caller.get(&admin("/readyz")).await.status != StatusCode::OK {} };
+    tokio::time::timeout(Duration::from_secs(30), ready)
+        .await
+        .expect("it finds a token by itself");
+}
+
+#[tokio::test]
+async fn metrics_tell_of_requests_tokens_and_failures() {
+    let (google, service) = (google(HOUR).await, Service::ok().await);
+    let route = format!("app.local={}", service.url());
+    let proxy = Sidecar::start(&google, &["proxy", "--route", &route]).await;
+    let caller = Caller::new();
+    let host = [("host", "app.local")];
+    caller.send(Method::GET, &proxy.url("/"), &host, "").await;
+    caller.get(&proxy.url("/")).await;
+    let page = caller.get(&format!("http://{}/metrics", proxy.admin)).await;
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+    let page = page.text();
+    for line in [
+        r#"requests_total{route="app.local",code="200"} 1"#,
+        r#"requests_total{route="none",code="421"} 1"#,
+        r#"refused_requests_total{route="none",reason="misdirected"} 1"#,
+        "token_fetches_total 1",
+        "stale_serves_total 0",
+        "unauthorized_retries_total 0",
+    ] {
+        let line = format!("\nid_token_sidecar_{line}\n");
+        assert!(page.contains(&line), "{line} is not in\n{page}");
+    }
+    let left = format!("token_expires_in_seconds{{audience=\"{}\"}}", service.url());
+    let left = proxy.metric(&format!("id_token_sidecar_{left}")).await;
+    assert!((3500.0..=3600.0).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn a_failed_renewal_is_seen_in_the_metrics_while_the_old_token_serves() {
+    let (google, service) = (google(Duration::from_secs(20)).await, Service::ok().await);
+    let proxy = Sidecar::start(&google, &["proxy", "--url", &service.url()]).await;
+    let caller = Caller::new();
+    assert_eq!(caller.get(&proxy.url("/")).await.status, StatusCode::OK);
+    google
+        .emulator()
+        .fault(Endpoint::MetadataIdentity, Fault::status(403));
+    let mut stale = 0.0;
+    while stale == 0.0 {
+        assert_eq!(caller.get(&proxy.url("/")).await.status, StatusCode::OK);
+        stale = proxy.metric("id_token_sidecar_stale_serves_total").await;
+    }
+    let denied = r#"id_token_sidecar_token_failures_total{kind="denied"}"#;
+    assert!(proxy.metric(denied).await >= 1.0);
+}
+
+#[tokio::test]
+async fn a_reload_takes_over_new_routes_and_a_bad_file_keeps_the_old_ones() {
+    let google = google(HOUR).await;
+    let (one, two) = (Service::ok().await, Service::ok().await);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("sidecar.toml");
+    std::fs::write(&file, format!("url = '{}'", one.url())).unwrap();
+    let path = file.to_str().unwrap();
+    let mut proxy = Sidecar::start(&google, &["proxy", "--config", path]).await;
+    let caller = Caller::new();
+    caller.get(&proxy.url("/")).await;
+    assert_eq!(one.seen().len(), 1);
+
+    std::fs::write(&file, format!("url = '{}'", two.url())).unwrap();
+    proxy.signal("HUP");
+    proxy.logged("the configuration was read again").await;
+    caller.get(&proxy.url("/")).await;
+    assert!(audience_of(
+        &google,
+        two.last().header("authorization").unwrap(),
+        &two.url()
+    ));
+
+    let bad = ["url = 'http://example.com'", "rul = ''", "url = "];
+    for (times, bad) in bad.into_iter().enumerate() {
+        std::fs::write(&file, bad).unwrap();
+        proxy.signal("HUP");
+        let kept = "the new configuration is not right: the old one stays";
+        proxy.logged_times(kept, times + 1).await;
+    }
+    assert_eq!(caller.get(&proxy.url("/")).await.status, StatusCode::OK);
+    assert_eq!((one.seen().len(), two.seen().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn the_environment_says_what_flags_do() {
+    let (google, service) = (google(HOUR).await, Service::ok().await);
+    let mut env = on_gcp(&google);
+    env.push(("ID_TOKEN_SIDECAR_URL".into(), service.url()));
+    let proxy = Sidecar::start_with(env, &["proxy"]).await;
+    assert_eq!(
+        Caller::new().get(&proxy.url("/")).await.status,
+        StatusCode::OK
+    );
+}
+
+#[tokio::test]
+async fn what_is_wrong_from_the_start_ends_it_with_a_reason_and_a_code() {
+    let google = google(HOUR).await;
+    for (arguments, code, reason) in [
+        (&["proxy"][..], 2, "nowhere to send requests to"),
+        (&["proxy", "--url", "http://example.com"], 2, "only https"),
+        (&["proxy", "--nonsense"], 2, "--nonsense"),
+        (
+            &[
+                "proxy",
+                "--url",
+                "https://a.run.app",
+                "--listen",
+                "0.0.0.0:0",
+            ],
+            2,
+            "--listen-beyond-loopback",
+        ),
+        (
+            &[
+                "proxy",
+                "--url",
+                "https://a.run.app",
+                "--credentials",
+                "/nowhere.json",
+            ],
+            2,
+            "/nowhere.json",
+        ),
+        (
+            &[
+                "proxy",
+                "--url",
+                "https://a.run.app",
+                "--listen",
+                "unix:/no/such/place",
+            ],
+            1,
+            "/no/such/place",
+        ),
+    ] {
+        let mut sidecar = Sidecar::spawn(on_gcp(&google), arguments);
+        assert_eq!(sidecar.ended().await.code(), Some(code), "{arguments:?}");
+        let said = sidecar.said().await;
+        assert!(said.contains(reason), "{arguments:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn an_open_request_is_answered_after_sigterm_and_cut_at_the_deadline() {
+    let google = google(HOUR).await;
+    let (begun, mut asked) = tokio::sync::mpsc::channel(1);
+    let (let_go, may_go) = tokio::sync::watch::channel(false);
+    let service = Service::start(move |_| {
+        let (begun, mut may_go) = (begun.clone(), may_go.clone());
+        async move {
+            begun.send(()).await.unwrap();
+            may_go.wait_for(|may_go| *may_go).await.unwrap();
+            http::Response::new(support::service::full("late"))
+        }
+    })
+    .await;
+    for (drain, code, lets_go) in [("30", 0, true), ("0.5", 3, false)] {
+        let_go.send_replace(false);
+        let arguments = ["proxy", "--drain", drain, "--url", &service.url()];
+        let mut proxy = Sidecar::start(&google, &arguments).await;
+        let url = proxy.url("/");
+        let answer = tokio::spawn(async move { Caller::new().get(&url).await.text() });
+        asked.recv().await.unwrap();
+        proxy.signal("TERM");
+        proxy.logged("draining").await;
+        let_go.send_replace(lets_go);
+        assert_eq!(proxy.ended().await.code(), Some(code));
+        assert_eq!(answer.await.is_ok_and(|text| text == "late"), lets_go);
+    }
+}
+
+#[tokio::test]
+async fn no_token_is_in_any_log_or_metric() {
+    let (google, service) = (google(HOUR).await, Service::ok().await);
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = ["proxy", "--log", "trace", "--url", &service.url()];
+    let proxy = Sidecar::start(&google, &arguments).await;
+    let caller = Caller::new();
+    caller.get(&proxy.url("/")).await;
+    let token = service.last().header("authorization").unwrap().to_owned();
+    let token = token.strip_prefix("Bearer ").unwrap();
+    let signature = token.rsplit('.').next().unwrap();
+    let metrics = caller.get(&format!("http://{}/metrics", proxy.admin)).await;
+    for text in [proxy.log(), metrics.text()] {
+        assert!(!text.contains(signature), "{text}");
+    }
+    assert!(proxy.log().contains("fetching a token"), "the log was on");
+
+    if cfg!(feature = "sds") {
+        let write = directory.path().to_str().unwrap();
+        let secret = format!("hello={}", service.url());
+        let arguments = [
+            "sds", "--log", "trace", "--secret", &secret, "--write", write,
+        ];
+        let mut sds = Sidecar::start(&google, &arguments).await;
+        sds.logged("wrote a secret").await;
+        let file = std::fs::read_to_string(directory.path().join("hello.json")).unwrap();
+        let file: serde_json::Value = serde_json::from_str(&file).unwrap();
+        let secret = &file["resources"][0]["generic_secret"]["secret"]["inline_string"];
+        let signature = secret.as_str().unwrap().rsplit('.').next().unwrap();
+        assert!(signature.len() > 100 && !sds.log().contains(signature));
+    }
+}
