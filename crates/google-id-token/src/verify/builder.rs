@@ -214,7 +214,7 @@ impl VerifierBuilder {
         let uri = endpoint.uri().clone();
         Ok(Some(Trusted {
             issuer,
-            audiences: audiences.to_vec(),
+            audiences: audiences.iter().map(|it| it.as_str().into()).collect(),
             keys: KeyRing::new(self.http.clone(), issuer, uri, self.clock.clone()),
         }))
     }

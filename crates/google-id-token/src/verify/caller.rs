@@ -17,7 +17,7 @@ pub struct Caller(pub(super) Arc<Claims>);
 
 pub(super) struct Claims {
     pub(super) issuer: Issuer,
-    pub(super) audience: String,
+    pub(super) audience: Arc<str>,
     pub(super) subject: String,
     pub(super) email: Option<String>,
     pub(super) hosted_domain: Option<String>,

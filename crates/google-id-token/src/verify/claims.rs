@@ -1,6 +1,7 @@
 //! From the payload of a token with a good signature to its claims, each of its right type.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::caller::Claims;
 use super::issuer::Trusted;
@@ -43,10 +44,9 @@ pub(super) fn read(json: Vec<u8>, trusted: &Trusted) -> Result<Read, Refusal> {
         Some(Scalar::Array) => return Err(RefusalKind::Audience.into()),
         other => required("aud", text("aud", other)?)?,
     };
-    if !trusted.audiences.iter().any(|ours| *ours == audience) {
-        return Err(RefusalKind::Audience.into());
-    }
-    let audience = audience.into_owned();
+    let mut ours = trusted.audiences.iter();
+    let ours = ours.find(|ours| ***ours == *audience);
+    let audience = Arc::clone(ours.ok_or(RefusalKind::Audience)?);
     let subject = required("sub", text("sub", sub)?)?;
     if subject.is_empty() {
         return Err(Refusal::claim(RefusalKind::InvalidClaim, "sub"));

@@ -1,6 +1,7 @@
 //! Who issues tokens: Google for its accounts, and Identity-Aware Proxy for whom it lets through.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::key_ring::KeyRing;
@@ -81,6 +82,6 @@ impl Algorithm {
 /// An issuer that a verifier listens to, with its keys and the audiences that it may name.
 pub(super) struct Trusted {
     pub(super) issuer: Issuer,
-    pub(super) audiences: Vec<String>,
+    pub(super) audiences: Vec<Arc<str>>,
     pub(super) keys: KeyRing,
 }

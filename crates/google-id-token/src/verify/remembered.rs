@@ -133,7 +133,7 @@ mod tests {
     fn caller(subject: &str, expires_at: u64) -> Caller {
         Caller(Arc::new(Claims {
             issuer: Issuer::Google,
-            audience: String::new(),
+            audience: "".into(),
             subject: subject.to_owned(),
             email: None,
             hosted_domain: None,
