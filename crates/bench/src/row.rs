@@ -125,6 +125,14 @@ pub fn ours() -> Vec<Row> {
         FLOOR,
         Use::Again,
     )];
+    // Adds nothing, and shows how far two tasks come here that share nothing at all.
+    rows.push(Row::new(
+        "the bare service itself",
+        "bare",
+        Hosts::Custom(1),
+        Use::Again,
+        Bare,
+    ));
     for count in [1, 16, 1000] {
         let hosts = Hosts::Custom(count);
         rows.push(Row::new(

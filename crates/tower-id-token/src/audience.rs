@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use http::Uri;
+use http::uri::PathAndQuery;
 use rustc_hash::FxHasher;
 
 use crate::policy::is_below;
@@ -148,7 +149,7 @@ enum Repr<'a> {
     Of {
         scheme: &'static str,
         authority: &'a str,
-        uri: &'a Uri,
+        path_and_query: &'a str,
     },
     Derived {
         scheme: &'static str,
@@ -159,7 +160,7 @@ enum Repr<'a> {
 
 impl<'a> AudienceRef<'a> {
     /// What [`Audience::of`] would derive from this URL.
-    #[inline]
+    #[inline(always)]
     pub fn of(uri: &'a Uri) -> Option<Self> {
         let scheme = match uri.scheme_str()? {
             "https" => HTTPS,
@@ -171,7 +172,7 @@ impl<'a> AudienceRef<'a> {
             repr: Repr::Of {
                 scheme,
                 authority,
-                uri,
+                path_and_query: uri.path_and_query().map_or("", PathAndQuery::as_str),
             },
             hash: hash(authority, ""),
         })
@@ -184,7 +185,7 @@ impl<'a> AudienceRef<'a> {
         let Repr::Of {
             scheme,
             authority,
-            uri,
+            path_and_query,
         } = self.repr
         else {
             return self.clone();
@@ -199,7 +200,8 @@ impl<'a> AudienceRef<'a> {
                 host = service;
             }
         } else if is_below(host, "cloudfunctions.net") {
-            segment = uri.path().split('/').nth(1).unwrap_or_default();
+            let path = path_and_query.split('?').next().unwrap_or_default();
+            segment = path.split('/').nth(1).unwrap_or_default();
         }
         let derived = Self {
             repr: Repr::Derived {

@@ -125,8 +125,8 @@ where
     #[inline]
     pub(crate) fn lookup<Q: AsKey<K>>(&self, key: &Q) -> Lookup<V> {
         let now = self.shared.clock.now_ms();
-        if let Some(value) = self.shared.table.load().fresh(key, now) {
-            return Lookup::Hit(value.clone());
+        if let Some(entry) = self.shared.table.load().fresh(key, now) {
+            return Lookup::Hit(entry.value.clone());
         }
         self.shared.consult(key.to_key())
     }

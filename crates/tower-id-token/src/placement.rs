@@ -36,22 +36,20 @@ impl Placement {
         }
     }
 
-    /// Sets the header, unless the request brings its own.
+    /// Sets the header where that is simple; else gives the value back, for [`place`](Self::place).
     #[inline(always)]
-    pub(crate) fn place(self, headers: &mut HeaderMap, value: HeaderValue) {
+    pub(crate) fn set(self, headers: &mut HeaderMap, value: HeaderValue) -> Option<HeaderValue> {
         // To insert is the fast way, and drops what was there: all but the first of many.
         if self != Self::Authorization || headers.len() > headers.keys_len() {
-            return self.place_gently(headers, value);
+            return Some(value);
         }
-        if let Some(theirs) = headers.insert(AUTHORIZATION, value)
-            && let Some(ours) = headers.insert(AUTHORIZATION, theirs)
-        {
-            self.place_gently(headers, ours);
-        }
+        let theirs = insert(headers, value)?;
+        insert(headers, theirs)
     }
 
+    /// Sets the header, unless the request brings its own.
     #[cold]
-    fn place_gently(self, headers: &mut HeaderMap, value: HeaderValue) {
+    pub(crate) fn place(self, headers: &mut HeaderMap, value: HeaderValue) {
         match self {
             Self::Authorization => match headers.entry(AUTHORIZATION) {
                 Entry::Vacant(free) => {
@@ -75,6 +73,13 @@ impl Placement {
             }
         }
     }
+}
+
+/// `Authorization`, in a function that is compiled here: where the header's name is known, its
+/// hash is too.
+#[inline(never)]
+fn insert(headers: &mut HeaderMap, value: HeaderValue) -> Option<HeaderValue> {
+    headers.insert(AUTHORIZATION, value)
 }
 
 pub(crate) const SERVERLESS: HeaderName = HeaderName::from_static("x-serverless-authorization");

@@ -18,8 +18,18 @@ use crate::{Audience, AudienceRef};
 ///
 /// Whatever a policy says, the layer sends tokens by https only, and by plain http to loopback.
 pub trait AudiencePolicy {
-    /// What to do with a request to this URL. Called once a request: keep it cheap.
+    /// What to do with a request to this URL. Asked for every request, and once more where the
+    /// token is not at hand: keep it cheap.
     fn decide<'a>(&'a self, uri: &'a Uri) -> Decision<'a>;
+
+    /// Whether the answer depends on the URL's scheme and authority alone, and is the same for
+    /// good: then a service that calls one origin again and again need not ask again.
+    ///
+    /// `false` by default, which is always right. An answer of [`AudienceRef::of`] may be counted
+    /// as the same for good: where it depends on the path, that is seen.
+    fn by_origin_alone(&self) -> bool {
+        false
+    }
 }
 
 /// A policy's answer.
@@ -116,12 +126,17 @@ impl ByHost {
 }
 
 impl AudiencePolicy for ByHost {
-    #[inline]
+    #[inline(always)]
     fn decide<'a>(&'a self, uri: &'a Uri) -> Decision<'a> {
         match self.find(uri) {
             Some(audience) => Decision::Token(audience.into()),
             None => self.others.decision(),
         }
+    }
+
+    #[inline]
+    fn by_origin_alone(&self) -> bool {
+        true
     }
 }
 
@@ -187,7 +202,7 @@ impl PerOrigin {
 }
 
 impl AudiencePolicy for PerOrigin {
-    #[inline]
+    #[inline(always)]
     fn decide<'a>(&'a self, uri: &'a Uri) -> Decision<'a> {
         let named = uri.authority().is_some_and(|authority| {
             // A host that ends so has no port, and who stands before it does not matter.
@@ -198,6 +213,11 @@ impl AudiencePolicy for PerOrigin {
         } else {
             self.others.decision()
         }
+    }
+
+    #[inline]
+    fn by_origin_alone(&self) -> bool {
+        true
     }
 }
 

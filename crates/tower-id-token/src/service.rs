@@ -1,9 +1,11 @@
 //! The middleware: decides, looks up, sets the header, calls.
 
 use std::mem;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Uri};
+use http::uri::Authority;
+use http::{HeaderValue, Request, Uri};
 use tower::{BoxError, Service};
 
 use crate::cache::Reader;
@@ -84,28 +86,50 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let uri = request.uri();
-        let own = request.extensions().get::<RequestAudience>();
-        let decision = match own.and_then(|own| own.for_uri(uri)) {
-            Some(audience) => Decision::Token(audience.into()),
-            None => self.policy.decide(uri),
+        // The request must not be lent to anything that is not inlined, or the compiler copies it
+        // once more to call the inner service. So whatever is not simple takes it whole.
+        let Some(value) = self.at_hand(&request) else {
+            return self.find(request);
         };
-        if let Decision::Token(audience) = &decision
-            && is_safe(uri)
-            && let Some(token) = self.tokens.fresh(audience)
-        {
-            let value = token.header().clone();
-            self.placement.place(request.headers_mut(), value);
-            return ResponseFuture::inner(self.inner.call(request));
+        match self.placement.set(request.headers_mut(), value) {
+            None => ResponseFuture::inner(self.inner.call(request)),
+            Some(value) => self.place(request, value),
         }
-        match self.consider(&request, decision) {
+    }
+}
+
+impl<S, P: AudiencePolicy> AddIdToken<S, P> {
+    /// The header's value, where the policy alone decides and the token is there.
+    #[inline(always)]
+    fn at_hand<B>(&mut self, request: &Request<B>) -> Option<HeaderValue> {
+        let authority = plain(request)?;
+        if let Some(header) = self.tokens.again(authority) {
+            return Some(header.clone());
+        }
+        let Decision::Token(audience) = self.policy.decide(request.uri()) else {
+            return None;
+        };
+        let (entry, often) = self.tokens.fresh(&audience)?;
+        let value = entry.value.header().clone();
+        if often && self.policy.by_origin_alone() {
+            let entry = Arc::clone(entry);
+            self.tokens.keep(authority, entry);
+        }
+        Some(value)
+    }
+
+    /// Decides again, and does what that takes.
+    #[cold]
+    #[inline(never)]
+    fn find<B>(&mut self, request: Request<B>) -> ResponseFuture<S, B>
+    where
+        S: Service<Request<B>> + Clone,
+        S::Error: Into<BoxError>,
+    {
+        match self.consider(&request) {
             Step::Pass => ResponseFuture::inner(self.inner.call(request)),
             Step::Refuse(error) => ResponseFuture::failed(error),
-            Step::Token(Lookup::Hit(token)) => {
-                self.placement
-                    .place(request.headers_mut(), token.into_header());
-                ResponseFuture::inner(self.inner.call(request))
-            }
+            Step::Token(Lookup::Hit(token)) => self.place(request, token.into_header()),
             Step::Token(Lookup::Wait(wait)) => {
                 // The service that was polled ready goes along; its clone, which was not, stays.
                 let clone = self.inner.clone();
@@ -114,20 +138,10 @@ where
             }
         }
     }
-}
 
-/// What becomes of a request that has no token at hand.
-enum Step {
-    Pass,
-    Refuse(SourceError),
-    Token(Lookup<IdToken>),
-}
-
-impl<S, P> AddIdToken<S, P> {
-    #[cold]
-    fn consider<B>(&self, request: &Request<B>, decision: Decision<'_>) -> Step {
+    fn consider<B>(&self, request: &Request<B>) -> Step {
         let uri = request.uri();
-        match decision {
+        match decide(&self.policy, request) {
             Decision::Pass => Step::Pass,
             Decision::Refuse => Step::Refuse(unnamed(uri)),
             Decision::Token(_) if self.placement.is_taken(request.headers()) => Step::Pass,
@@ -135,6 +149,44 @@ impl<S, P> AddIdToken<S, P> {
             Decision::Token(audience) => Step::Token(self.tokens.lookup(&audience.derived())),
         }
     }
+
+    #[cold]
+    #[inline(never)]
+    fn place<B>(&mut self, mut request: Request<B>, value: HeaderValue) -> ResponseFuture<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        self.placement.place(request.headers_mut(), value);
+        ResponseFuture::inner(self.inner.call(request))
+    }
+}
+
+#[inline]
+fn decide<'a, B>(policy: &'a impl AudiencePolicy, request: &'a Request<B>) -> Decision<'a> {
+    let uri = request.uri();
+    let own = request.extensions().get::<RequestAudience>();
+    match own.and_then(|own| own.for_uri(uri)) {
+        Some(audience) => Decision::Token(audience.into()),
+        None => policy.decide(uri),
+    }
+}
+
+/// The authority of a URL by https, if nothing else decides about the request.
+#[inline]
+fn plain<B>(request: &Request<B>) -> Option<&str> {
+    let uri = request.uri();
+    let own = request.extensions().get::<RequestAudience>();
+    if own.is_some() || uri.scheme_str() != Some("https") {
+        return None;
+    }
+    uri.authority().map(Authority::as_str)
+}
+
+/// What becomes of a request that has no token at hand.
+enum Step {
+    Pass,
+    Refuse(SourceError),
+    Token(Lookup<IdToken>),
 }
 
 fn unnamed(uri: &Uri) -> SourceError {

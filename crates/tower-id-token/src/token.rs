@@ -41,18 +41,23 @@ impl IdToken {
                  such as a space or a line break",
             ));
         }
-        let mut header = HeaderValue::try_from(format!("{BEARER}{token}")).map_err(|error| {
+        let header = HeaderValue::try_from(format!("{BEARER}{token}")).map_err(|error| {
             SourceError::new(ErrorKind::Malformed, "not a header value").with_cause(error)
         })?;
-        header.set_sensitive(true);
-        // The first clone of a buffer allocates its counter: take it here, not in a request.
-        drop(header.clone());
-        Ok(Self { header, expires_at })
+        Ok(Self {
+            header: shared(header),
+            expires_at,
+        })
     }
 
     /// The whole header value, `Bearer <token>`, marked sensitive.
     pub fn header(&self) -> &HeaderValue {
         &self.header
+    }
+
+    /// The same header in a buffer of its own, where clones of the two meet in no counter.
+    pub(crate) fn copy_header(&self) -> HeaderValue {
+        HeaderValue::from_bytes(self.header.as_bytes()).map_or_else(|_| self.header.clone(), shared)
     }
 
     pub(crate) fn into_header(self) -> HeaderValue {
@@ -80,6 +85,14 @@ impl fmt::Debug for IdToken {
             .field("expires_at", &self.expires_at)
             .finish_non_exhaustive()
     }
+}
+
+/// A sensitive value, ready for being cloned in requests.
+fn shared(mut header: HeaderValue) -> HeaderValue {
+    header.set_sensitive(true);
+    // The first clone of a buffer allocates its counter: take it here, not in a request. And keep
+    // that clone: it knows of the counter, where the first value looks each time.
+    header.clone()
 }
 
 /// RFC 6750, section 2.1: `b68token`.

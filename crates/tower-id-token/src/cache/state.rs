@@ -233,6 +233,9 @@ where
                 self.table
                     .store(Arc::new(table.with(key.clone(), entry, self.capacity)));
                 self.version.fetch_add(1, Release);
+                if let Some(old) = table.entry(key) {
+                    old.retire();
+                }
                 Ok(value)
             }
             Err(error) => {

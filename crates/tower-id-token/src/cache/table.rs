@@ -35,12 +35,8 @@ pub(crate) struct Age {
 impl<K: Key, V> Table<K, V> {
     /// The value, unless it is due for anything.
     #[inline(always)]
-    pub(crate) fn fresh<Q: AsKey<K>>(&self, key: &Q, now: u64) -> Option<&V> {
-        let entry = self.find(key)?;
-        (now < entry.refresh_at.load(Relaxed)).then(|| {
-            entry.touch(now);
-            &entry.value
-        })
+    pub(crate) fn fresh<Q: AsKey<K>>(&self, key: &Q, now: u64) -> Option<&Arc<Entry<V>>> {
+        self.find(key).filter(|entry| entry.fresh(now).is_some())
     }
 
     pub(crate) fn entry(&self, key: &K) -> Option<&Arc<Entry<V>>> {
@@ -110,6 +106,16 @@ impl<V> Entry<V> {
         }
     }
 
+    /// The value, unless it is due for anything.
+    #[inline(always)]
+    pub(crate) fn fresh(&self, now: u64) -> Option<&V> {
+        (!self.is_due(now)).then(|| {
+            self.touch(now);
+            &self.value
+        })
+    }
+
+    #[inline]
     pub(crate) fn is_due(&self, now: u64) -> bool {
         now >= self.refresh_at.load(Relaxed)
     }
@@ -117,6 +123,11 @@ impl<V> Entry<V> {
     /// The next refresh is due at this time.
     pub(crate) fn set_due(&self, at: u64) {
         self.refresh_at.store(at.min(self.dead_at), Relaxed);
+    }
+
+    /// There is a newer one: whoever still has this at hand looks again.
+    pub(crate) fn retire(&self) {
+        self.set_due(0);
     }
 
     /// Remembers that it was used, to the second: a store for every hit would make all cores
