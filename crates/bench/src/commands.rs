@@ -262,8 +262,15 @@ pub(crate) fn verify(rounds: usize, turn: Duration) -> Result<(), BoxError> {
         "÷ floor",
         "sound ones refused",
     ]);
-    let measure =
-        |tasks| two.block_on(checks::measure(&rows, server.emulator(), tasks, rounds, turn));
+    let measure = |tasks| {
+        two.block_on(checks::measure(
+            &rows,
+            server.emulator(),
+            tasks,
+            rounds,
+            turn,
+        ))
+    };
     let outcomes = [1, 2, 8].map(measure);
     for (at, row) in rows.iter().enumerate() {
         let outcomes = outcomes.iter().map(|outcomes| outcomes[at]);

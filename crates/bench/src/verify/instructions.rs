@@ -43,4 +43,4 @@ pub async fn alone(name: &str, rounds: usize) -> Result<(), BoxError> {
 }
 
 const TOKENS: usize = 256;
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 6;
