@@ -1,7 +1,7 @@
 //! A hundred thousand made-up tokens, and as many requests with made-up headers: none is accepted
 //! that was not minted, none makes it panic, and every refusal has an answer.
 //!
-//! Each case follows from its number, which is in the message where one fails.
+//! Each case follows from its number, which is said where one fails.
 //! `VERIFY_PROPERTY_CASES` asks for another number of cases, `VERIFY_PROPERTY_FIRST` for others than
 //! the first ones:
 //!
@@ -141,10 +141,22 @@ fn cases() -> Range<u64> {
     first..first + number("VERIFY_PROPERTY_CASES", 100_000)
 }
 
+/// Says its number where the case ends in a panic, be it the test's or the verifier's own.
+struct Case(u64);
+
+impl Drop for Case {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("this was case {}", self.0);
+        }
+    }
+}
+
 #[test]
 fn no_token_is_accepted_that_was_not_minted_in_100_000_attempts() {
     let setting = Setting::new();
     for case in cases() {
+        let _said = Case(case);
         let token = setting.token(&mut Rng::with_seed(case));
         let minted = setting.sound.contains(&token);
         assert_eq!(setting.accepts(&token), minted, "case {case}: {token}");
@@ -164,6 +176,7 @@ fn no_headers_let_a_request_in_but_those_with_a_token_in_100_000_attempts() {
     let schemes = ["Bearer ", "bearer ", "Bearer", "Basic ", "", "bearer  "];
     let (mut let_in, mut sent_away) = (0, 0);
     for case in cases() {
+        let _said = Case(case);
         let random = &mut Rng::with_seed(case);
         let mut request = Request::new(());
         let mut could = false;
