@@ -11,20 +11,30 @@ use std::process::Command;
 ///
 /// Where valgrind cannot be started, or says something unexpected.
 pub fn per_request(row: &str, bare: bool, requests: usize) -> io::Result<f64> {
-    let once = count(row, bare, requests)?;
-    let twice = count(row, bare, 2 * requests)?;
+    let count = |requests: usize| {
+        let requests = requests.to_string();
+        let mut arguments = vec!["run", row, "--requests", &requests];
+        if bare {
+            arguments.push("--bare");
+        }
+        count(&arguments)
+    };
+    let once = count(requests)?;
+    let twice = count(2 * requests)?;
     Ok((twice as f64 - once as f64) / requests as f64)
 }
 
-fn count(row: &str, bare: bool, requests: usize) -> io::Result<u64> {
+/// Instructions of this program, run with these arguments.
+///
+/// # Errors
+///
+/// Where valgrind cannot be started, or says something unexpected.
+pub fn count(arguments: &[&str]) -> io::Result<u64> {
     let mut command = Command::new("valgrind");
     command
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(env::current_exe()?)
-        .args(["run", row, "--requests", &requests.to_string()]);
-    if bare {
-        command.arg("--bare");
-    }
+        .args(arguments);
     let output = command.output().map_err(|error| {
         let hint = "valgrind counts the instructions; on Debian, `apt-get install valgrind`";
         io::Error::new(error.kind(), format!("{hint}: {error}"))
@@ -32,7 +42,7 @@ fn count(row: &str, bare: bool, requests: usize) -> io::Result<u64> {
     let report = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         return Err(io::Error::other(format!(
-            "{row} failed below valgrind:\n{report}"
+            "{arguments:?} failed below valgrind:\n{report}"
         )));
     }
     collected(&report).ok_or_else(|| io::Error::other(format!("no count in:\n{report}")))

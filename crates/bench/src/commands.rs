@@ -249,15 +249,17 @@ pub(crate) fn failure(plan: failure::Plan) -> Result<(), BoxError> {
     Ok(())
 }
 
-pub(crate) fn verify(rounds: usize, tokens: usize) -> Result<(), BoxError> {
+pub(crate) fn verify(rounds: usize, turn: Duration) -> Result<(), BoxError> {
     let two = two_workers()?;
     let (rows, server) = two.block_on(checks::rows())?;
     let mut table = Table::new(&[
-        "microseconds a token",
+        "microseconds of a core a token",
         "1 task",
-        "× floor",
+        "÷ floor",
         "2 tasks",
+        "÷ floor",
         "8 tasks",
+        "÷ floor",
         "sound ones refused",
     ]);
     let measure = |tasks| {
@@ -266,22 +268,44 @@ pub(crate) fn verify(rounds: usize, tokens: usize) -> Result<(), BoxError> {
             server.emulator(),
             tasks,
             rounds,
-            tokens,
+            turn,
         ))
     };
-    let [one, both, eight] = [1, 2, 8].map(measure);
+    let outcomes = [1, 2, 8].map(measure);
     for (at, row) in rows.iter().enumerate() {
+        let outcomes = outcomes.iter().map(|outcomes| outcomes[at]);
+        let mut cells = vec![row.title.to_owned()];
+        for outcome in outcomes.clone() {
+            cells.push(format!("{:.2}", outcome.micros));
+            cells.push(format!("{:.3}", outcome.of_floor));
+        }
+        let refused: usize = outcomes.map(|outcome| outcome.refused).sum();
+        cells.push(refused.to_string());
+        table.row(cells);
+    }
+    print!("{table}");
+    Ok(())
+}
+
+pub(crate) fn verify_instructions() -> Result<(), BoxError> {
+    let (rows, _server) = two_workers()?.block_on(checks::rows())?;
+    let mut table = Table::new(&["instructions a token", "", "above the floor"]);
+    let mut floor = None;
+    for row in rows {
+        let counted = checks::instructions(&row)?;
+        let above = counted - *floor.get_or_insert(counted);
         table.row([
-            row.title.clone(),
-            format!("{:.2}", one[at].micros),
-            format!("{:.3}", one[at].micros / one[0].micros),
-            format!("{:.2}", both[at].micros),
-            format!("{:.2}", eight[at].micros),
-            (one[at].refused + both[at].refused + eight[at].refused).to_string(),
+            row.title.to_owned(),
+            format!("{counted:.0}"),
+            format!("{above:+.0}"),
         ]);
     }
     print!("{table}");
     Ok(())
+}
+
+pub(crate) fn verify_alone(row: &str, rounds: usize) -> Result<(), BoxError> {
+    one_thread()?.block_on(checks::alone(row, rounds))
 }
 
 pub(crate) fn run(name: &str, requests: usize, bare: bool) -> Result<(), BoxError> {

@@ -91,11 +91,17 @@ struct Failure {
 #[derive(Args, Debug)]
 struct Verify {
     /// How often every row has its turn
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 50)]
     rounds: usize,
-    /// Tokens in a turn
-    #[arg(long, default_value_t = 16)]
-    tokens: usize,
+    /// How long a turn lasts, in milliseconds
+    #[arg(long, default_value_t = 20)]
+    millis: u64,
+    /// Has valgrind count instructions instead
+    #[arg(long)]
+    instructions: bool,
+    /// Runs the one row of this name and measures nothing: for a profiler
+    #[arg(long)]
+    alone: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -136,7 +142,11 @@ fn dispatch(command: Command) -> Result<(), Box<dyn Error + Send + Sync>> {
             patience: Duration::from_secs(it.patience),
             ..Default::default()
         }),
-        Command::Verify(it) => commands::verify(it.rounds, it.tokens),
+        Command::Verify(it) => match it.alone {
+            Some(row) => commands::verify_alone(&row, it.rounds),
+            None if it.instructions => commands::verify_instructions(),
+            None => commands::verify(it.rounds, Duration::from_millis(it.millis)),
+        },
         Command::Chart(it) => commands::chart(&it.out),
         Command::Run(it) => commands::run(&it.row, it.requests, it.bare),
         Command::All => {

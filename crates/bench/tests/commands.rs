@@ -72,6 +72,17 @@ fn an_endpoint_fails_and_heals() {
     assert_eq!(table.lines().count(), 6, "{table}");
 }
 
+#[test]
+fn sound_tokens_are_checked_and_none_is_refused() {
+    let table = bench(&["verify", "--rounds", "1", "--millis", "5"]);
+    let rows: Vec<_> = table.lines().skip(2).collect();
+    assert_eq!(rows.len(), 5, "{table}");
+    for row in rows {
+        assert!(row.ends_with(" 0 |"), "{table}");
+        assert!(!row.contains("NaN") && !row.contains("inf"), "{table}");
+    }
+}
+
 fn bench(arguments: &[&str]) -> String {
     run(env!("CARGO_BIN_EXE_bench"), arguments)
 }

@@ -75,6 +75,7 @@ mod claims;
 mod crypto;
 #[cfg(feature = "axum")]
 mod extract;
+mod headers;
 mod identity_headers;
 mod issuer;
 mod json;

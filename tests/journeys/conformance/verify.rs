@@ -1,10 +1,18 @@
-//! The verifier among others: PyJWT, google-auth and google-cloud-auth, on the same tokens.
+//! The verifier among others: PyJWT, google-auth, google-cloud-auth and gcloud-sdk, on the same
+//! tokens.
+//!
+//! gcloud-sdk asks for keys at Google's own address alone, and is given the emulator's by a source
+//! of keys, which it lets one put in the place of that.
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use gcloud_sdk::IdTokenAudience;
+use gcloud_sdk::id_token_verify::{IdTokenKeys, IdTokenKeysSource, IdTokenVerifier, JwkSet};
 use google_cloud_auth::credentials::idtoken::verifier;
 use google_emulator::{Credential, Emulator, Server};
 use google_id_token::verify::{Issuer, Verifier};
@@ -104,12 +112,23 @@ async fn the_others_differ_on_the_hostile_tokens_in_known_ways() {
     }
     let theirs = verifier::Builder::new([AUDIENCE])
         .with_jwks_url(server.certs_url())
-        .with_clock_skew(std::time::Duration::from_secs(30))
+        .with_clock_skew(Duration::from_secs(30))
         .build();
+    assert!(theirs.verify(&forge.sound()).await.is_ok());
     let mut accepted = BTreeSet::new();
     for hostile in &table {
         if theirs.verify(&hostile.token).await.is_ok() {
             accepted.insert(format!("google-cloud-auth: {}", hostile.what));
+        }
+    }
+    let sdk = Arc::new(gcloud_sdk(&server));
+    assert!(sdk.verify(&forge.sound()).await.is_ok());
+    for hostile in &table {
+        let (sdk, token) = (Arc::clone(&sdk), hostile.token.clone());
+        // In a task, so that a panic is a verdict too.
+        let verdict = tokio::spawn(async move { sdk.verify(&token).await.is_ok() }).await;
+        if verdict.unwrap_or(true) {
+            accepted.insert(format!("gcloud-sdk: {}", hostile.what));
         }
     }
     let tokens: Vec<_> = table.iter().map(|hostile| hostile.token.clone()).collect();
@@ -138,6 +157,21 @@ fn verifier(server: &Server) -> Verifier {
         .keys_url(Issuer::Iap, server.iap_keys_url())
         .build()
         .unwrap()
+}
+
+fn gcloud_sdk(server: &Server) -> IdTokenVerifier {
+    let keys = json!({ "keys": [server.emulator().jwk()] });
+    let keys = Keys(serde_json::from_value(keys).unwrap());
+    IdTokenVerifier::with_keys_source(IdTokenAudience::new(AUDIENCE), keys)
+}
+
+struct Keys(JwkSet);
+
+#[async_trait::async_trait]
+impl IdTokenKeysSource for Keys {
+    async fn fetch_keys(&self) -> gcloud_sdk::error::Result<IdTokenKeys> {
+        Ok(IdTokenKeys::new(self.0.clone(), Duration::from_secs(3600)))
+    }
 }
 
 async fn check(server: &Server, tokens: &[String]) -> Value {

@@ -1,14 +1,15 @@
-//! The peers' verifiers, each as its documentation has it.
+//! The peers' verifiers, each as its documentation has it, and the signature check that they do.
 
 use std::sync::Arc;
 
+use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use gcloud_sdk::IdTokenAudience;
 use gcloud_sdk::id_token_verify::{IdTokenKeys, IdTokenKeysSource, IdTokenVerifier, JwkSet};
 use google_cloud_auth::credentials::idtoken::verifier;
-use google_emulator::Server;
+use google_emulator::{Emulator, Server};
 use tower::BoxError;
 
-use super::{AUDIENCE, Row};
+use super::{AUDIENCE, Row, modulus_and_exponent, split};
 
 pub(super) fn rows(server: &Server) -> Result<Vec<Row>, BoxError> {
     let google = verifier::Builder::new([AUDIENCE])
@@ -20,17 +21,22 @@ pub(super) fn rows(server: &Server) -> Result<Vec<Row>, BoxError> {
     let audience = IdTokenAudience::new(AUDIENCE);
     let sdk = Arc::new(IdTokenVerifier::with_keys_source(audience, keys));
     Ok(vec![
-        Row::new("google-cloud-auth 1.18", move |tokens| {
-            let verifier = Arc::clone(&google);
-            async move {
-                let mut good = 0;
-                for token in &*tokens {
-                    good += usize::from(verifier.verify(token).await.is_ok());
+        signature_alone(server.emulator()),
+        Row::new(
+            "google-cloud-auth",
+            "google-cloud-auth 1.18",
+            move |tokens| {
+                let verifier = Arc::clone(&google);
+                async move {
+                    let mut good = 0;
+                    for token in &*tokens {
+                        good += usize::from(verifier.verify(token).await.is_ok());
+                    }
+                    good
                 }
-                good
-            }
-        }),
-        Row::new("gcloud-sdk 0.33", move |tokens| {
+            },
+        ),
+        Row::new("gcloud-sdk", "gcloud-sdk 0.33", move |tokens| {
             let verifier = Arc::clone(&sdk);
             async move {
                 let mut good = 0;
@@ -41,6 +47,23 @@ pub(super) fn rows(server: &Server) -> Result<Vec<Row>, BoxError> {
             }
         }),
     ])
+}
+
+/// Both peers' library checks signatures with this one.
+fn signature_alone(emulator: &Emulator) -> Row {
+    let (n, e) = modulus_and_exponent(emulator);
+    let key = Arc::new(RsaPublicKeyComponents { n, e });
+    let title = "the signature alone (aws-lc-rs, RS256)";
+    Row::new("signature-aws-lc-rs", title, move |tokens| {
+        let key = Arc::clone(&key);
+        async move {
+            let verifies = |signed: &str, signature: &[u8]| {
+                key.verify(&RSA_PKCS1_2048_8192_SHA256, signed.as_bytes(), signature)
+                    .is_ok()
+            };
+            tokens.iter().filter(|it| split(it, verifies)).count()
+        }
+    })
 }
 
 struct Keys(JwkSet);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tower_id_token::{Clock, ErrorKind, SourceError};
 
+use super::headers::Headers;
 use super::issuer::Trusted;
 use super::key_ring::KeyRing;
 use super::remembered::Remembered;
@@ -114,8 +115,9 @@ impl VerifierBuilder {
         self
     }
 
-    /// How many good tokens are remembered, so that the same one is not checked anew: 1,024. 0
-    /// remembers none. One takes some 2 KiB, and 8 KiB at most.
+    /// How many good tokens are remembered, so that the same one is not checked anew from its third
+    /// time on: 1,024. 0 remembers none. One takes some 1 KiB, and 8 KiB at most: who called, and a
+    /// hash of the token.
     #[must_use]
     pub fn remember(mut self, tokens: usize) -> Self {
         self.tokens = tokens;
@@ -194,6 +196,7 @@ impl VerifierBuilder {
             rules: self.rules,
             leeway: self.leeway,
             clock: self.clock,
+            headers: Headers::default(),
             remembered,
         })))
     }

@@ -1,6 +1,8 @@
 //! Who calls: what a token says that was found to be good.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,16 +19,50 @@ pub struct Caller(pub(super) Arc<Claims>);
 
 pub(super) struct Claims {
     pub(super) issuer: Issuer,
-    pub(super) audience: Arc<str>,
-    pub(super) subject: String,
-    pub(super) email: Option<String>,
-    pub(super) hosted_domain: Option<String>,
-    pub(super) authorized_party: Option<String>,
+    pub(super) audience: Text,
+    pub(super) subject: Text,
+    pub(super) email: Option<Text>,
+    pub(super) hosted_domain: Option<Text>,
+    pub(super) authorized_party: Option<Text>,
     /// Seconds since 1970, both.
     pub(super) issued_at: u64,
     pub(super) expires_at: u64,
     /// The whole payload.
-    pub(super) json: Vec<u8>,
+    pub(super) json: String,
+}
+
+/// A text among the claims.
+pub(super) enum Text {
+    /// As it stands in the payload.
+    Of(Range<usize>),
+    /// One that is escaped there.
+    Escaped(String),
+}
+
+impl Text {
+    /// A text that was read from this payload.
+    pub(super) fn new(text: Cow<'_, str>, json: &str) -> Self {
+        match text {
+            Cow::Borrowed(text) => {
+                let start = text.as_ptr() as usize - json.as_ptr() as usize;
+                Self::Of(start..start + text.len())
+            }
+            Cow::Owned(text) => Self::Escaped(text),
+        }
+    }
+
+    fn of<'a>(&'a self, json: &'a str) -> &'a str {
+        match self {
+            Self::Of(range) => &json[range.clone()],
+            Self::Escaped(text) => text,
+        }
+    }
+}
+
+impl Claims {
+    fn text<'a>(&'a self, text: &'a Option<Text>) -> Option<&'a str> {
+        text.as_ref().map(|text| text.of(&self.json))
+    }
 }
 
 impl Caller {
@@ -37,29 +73,29 @@ impl Caller {
 
     /// Which of your audiences the token was for (`aud`).
     pub fn audience(&self) -> &str {
-        &self.0.audience
+        self.0.audience.of(&self.0.json)
     }
 
     /// The caller's id, which never changes and is never used again for somebody else (`sub`):
     /// digits, with `accounts.google.com:` before them where IAP issued the token.
     pub fn subject(&self) -> &str {
-        &self.0.subject
+        self.0.subject.of(&self.0.json)
     }
 
     /// The caller's e-mail. Where Google issued the token, it is here only if `email_verified` is
     /// true; IAP vouches for all that it names.
     pub fn email(&self) -> Option<&str> {
-        self.0.email.as_deref()
+        self.0.text(&self.0.email)
     }
 
     /// The Google Workspace domain that the caller's account belongs to (`hd`).
     pub fn hosted_domain(&self) -> Option<&str> {
-        self.0.hosted_domain.as_deref()
+        self.0.text(&self.0.hosted_domain)
     }
 
     /// To whom the token was issued (`azp`).
     pub fn authorized_party(&self) -> Option<&str> {
-        self.0.authorized_party.as_deref()
+        self.0.text(&self.0.authorized_party)
     }
 
     /// When the token was issued (`iat`).
@@ -78,7 +114,7 @@ impl Caller {
     ///
     /// Where the claims do not fit the type.
     pub fn claims<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_slice(&self.0.json)
+        serde_json::from_str(&self.0.json)
     }
 }
 
@@ -86,9 +122,9 @@ impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Caller")
             .field("issuer", &self.0.issuer)
-            .field("subject", &self.0.subject)
-            .field("email", &self.0.email)
-            .field("audience", &self.0.audience)
+            .field("subject", &self.subject())
+            .field("email", &self.email())
+            .field("audience", &self.audience())
             .finish_non_exhaustive()
     }
 }

@@ -1,9 +1,8 @@
 //! From the payload of a token with a good signature to its claims, each of its right type.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
-use super::caller::Claims;
+use super::caller::{Claims, Text};
 use super::issuer::Trusted;
 use super::json::{Scalar, members};
 use super::{Issuer, Refusal, RefusalKind};
@@ -18,6 +17,7 @@ pub(super) struct Read {
 
 /// Reads the claims, and checks those that say whose token it is and whom it is for.
 pub(super) fn read(json: Vec<u8>, trusted: &Trusted) -> Result<Read, Refusal> {
+    let json = String::from_utf8(json).map_err(|_| RefusalKind::Payload)?;
     let [iss, aud, sub, exp, iat, nbf, email, verified, hd, azp] = members(
         &json,
         [
@@ -44,14 +44,13 @@ pub(super) fn read(json: Vec<u8>, trusted: &Trusted) -> Result<Read, Refusal> {
         Some(Scalar::Array) => return Err(RefusalKind::Audience.into()),
         other => required("aud", text("aud", other)?)?,
     };
-    let mut ours = trusted.audiences.iter();
-    let ours = ours.find(|ours| ***ours == *audience);
-    let audience = Arc::clone(ours.ok_or(RefusalKind::Audience)?);
+    if !trusted.audiences.iter().any(|ours| **ours == *audience) {
+        return Err(RefusalKind::Audience.into());
+    }
     let subject = required("sub", text("sub", sub)?)?;
     if subject.is_empty() {
         return Err(Refusal::claim(RefusalKind::InvalidClaim, "sub"));
     }
-    let subject = subject.into_owned();
     let expires_at = required("exp", time("exp", exp)?)?;
     let issued_at = required("iat", time("iat", iat)?)?;
     let not_before = time("nbf", nbf)?;
@@ -61,17 +60,18 @@ pub(super) fn read(json: Vec<u8>, trusted: &Trusted) -> Result<Read, Refusal> {
         None => trusted.issuer == Issuer::Iap,
         Some(_) => return Err(Refusal::claim(RefusalKind::InvalidClaim, "email_verified")),
     };
-    let email = text("email", email)?.map(Cow::into_owned);
+    let email = text("email", email)?;
     let email_unverified = email.is_some() && !vouched;
-    let hosted_domain = text("hd", hd)?.map(Cow::into_owned);
-    let authorized_party = text("azp", azp)?.map(Cow::into_owned);
+    let hosted_domain = text("hd", hd)?;
+    let authorized_party = text("azp", azp)?;
+    let keep = |text: Cow<'_, str>| Text::new(text, &json);
     let claims = Claims {
         issuer: trusted.issuer,
-        audience,
-        subject,
-        email: email.filter(|_| vouched),
-        hosted_domain,
-        authorized_party,
+        audience: keep(audience),
+        subject: keep(subject),
+        email: email.filter(|_| vouched).map(keep),
+        hosted_domain: hosted_domain.map(keep),
+        authorized_party: authorized_party.map(keep),
         issued_at,
         expires_at,
         json,

@@ -28,13 +28,12 @@ pub(super) enum Scalar<'a> {
 ///
 /// `malformed` for what is no object, or is one of more than 128 members.
 pub(super) fn members<'a, const N: usize>(
-    json: &'a [u8],
+    json: &'a str,
     names: [&str; N],
     malformed: RefusalKind,
 ) -> Result<[Option<Scalar<'a>>; N], RefusalKind> {
     let twice = Cell::new(false);
-    let text = std::str::from_utf8(json).map_err(|_| malformed)?;
-    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let mut deserializer = serde_json::Deserializer::from_str(json);
     let members = deserializer
         .deserialize_map(Members {
             names,

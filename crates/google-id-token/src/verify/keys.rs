@@ -97,10 +97,10 @@ fn read_key(key: &Value, algorithm: Algorithm) -> Option<(String, PublicKey)> {
         return None;
     }
     let public = match algorithm {
-        Algorithm::Rs256 => PublicKey::Rs256 {
-            n: bytes("n").filter(|n| RSA_BYTES.contains(&n.len()))?,
-            e: bytes("e").filter(|e| (1..=8).contains(&e.len()))?,
-        },
+        Algorithm::Rs256 => PublicKey::rs256(
+            bytes("n").filter(|n| RSA_BYTES.contains(&n.len()))?,
+            bytes("e").filter(|e| (1..=8).contains(&e.len()))?,
+        )?,
         Algorithm::Es256 => {
             let coordinate = |name| bytes(name).filter(|it| it.len() == P256_BYTES);
             if text("crv") != Some("P-256") {
@@ -109,7 +109,7 @@ fn read_key(key: &Value, algorithm: Algorithm) -> Option<(String, PublicKey)> {
             let mut point = vec![UNCOMPRESSED];
             point.extend(coordinate("x")?);
             point.extend(coordinate("y")?);
-            PublicKey::Es256 { point }
+            PublicKey::es256(point)?
         }
     };
     let id = text("kid").filter(|id| !id.is_empty())?;

@@ -56,6 +56,13 @@ pub(super) fn pick(
     Err(refusal)
 }
 
+/// Whether this token, wherever it was found, is in `Authorization`: callers may send it twice.
+pub(super) fn is_in_authorization(headers: &HeaderMap, token: &str) -> bool {
+    let values = headers.get_all(AUTHORIZATION).iter();
+    let mut values = values.filter_map(|value| value.to_str().ok());
+    values.any(|value| bearer(value) == Some(token))
+}
+
 /// The header's value, if it is there; never one of several.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, RefusalKind> {
     let mut values = headers.get_all(name).iter();

@@ -125,8 +125,8 @@ impl Refusal {
 
     /// How long to wait before asking again, where that is worth while at all.
     pub fn retry_after(&self) -> Option<Duration> {
-        let cause = self.cause.as_ref()?;
-        Some(cause.retry_after().unwrap_or(RETRY_AFTER))
+        let asked = self.cause.as_ref().and_then(SourceError::retry_after);
+        (self.kind == RefusalKind::KeysUnavailable).then(|| asked.unwrap_or(RETRY_AFTER))
     }
 }
 
@@ -191,3 +191,15 @@ impl Error for Refusal {
 
 /// The longest that a cache of keys waits between two attempts while it has none.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_keys_one_is_told_when_to_ask_again_and_otherwise_not() {
+        let wait = |kind: RefusalKind| Refusal::from(kind).retry_after();
+        assert_eq!(wait(RefusalKind::KeysUnavailable), Some(RETRY_AFTER));
+        assert_eq!(wait(RefusalKind::Expired), None);
+    }
+}

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use ::http::{HeaderName, Request, Response, header};
 use tower_http::auth::AsyncAuthorizeRequest;
 
-use super::pick::pick;
+use super::pick::{is_in_authorization, pick};
 use super::{Caller, IdentityHeaders, Issuer, Refusal, Verifier};
 
 /// Lets only requests with a good ID token through, for tower-http's
@@ -74,9 +74,12 @@ impl<B, R: Default> AsyncAuthorizeRequest<B> for RequireIdToken<R> {
     fn authorize(&mut self, request: Request<B>) -> Self::Future {
         let google = self.verifier.trusted(Issuer::Google).is_some();
         let iap = self.verifier.trusted(Issuer::Iap).is_some();
+        let mut copied = false;
         let (token_header, check) = match pick(request.headers(), google, iap) {
             Err(kind) => (None, Check::Done(Some(Err(kind.into())))),
             Ok(picked) => {
+                copied =
+                    self.identity.is_some() && is_in_authorization(request.headers(), picked.token);
                 let check = match self.verifier.verify_now(picked.token, Some(picked.issuer)) {
                     Some(result) => Check::Done(Some(result)),
                     None => {
@@ -92,6 +95,7 @@ impl<B, R: Default> AsyncAuthorizeRequest<B> for RequireIdToken<R> {
         Authorize {
             request: Some(request),
             token_header,
+            copied,
             check,
             identity: self.identity.clone(),
             body: PhantomData,
@@ -104,6 +108,8 @@ impl<B, R: Default> AsyncAuthorizeRequest<B> for RequireIdToken<R> {
 pub struct Authorize<B, R> {
     request: Option<Request<B>>,
     token_header: Option<HeaderName>,
+    /// The token is in `Authorization` too, or there alone.
+    copied: bool,
     check: Check,
     identity: Option<IdentityHeaders>,
     body: PhantomData<fn() -> R>,
@@ -134,6 +140,9 @@ impl<B, R: Default> Future for Authorize<B, R> {
                 if let Some(identity) = &self.identity {
                     if let Some(token) = &self.token_header {
                         request.headers_mut().remove(token);
+                    }
+                    if self.copied {
+                        request.headers_mut().remove(header::AUTHORIZATION);
                     }
                     identity.replace(request.headers_mut(), &caller);
                 }

@@ -1,5 +1,6 @@
 //! Checks a token: with what is at hand if that will do, else with keys that are fetched.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -7,9 +8,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use tower_id_token::{Clock, Lookup};
 
 use super::check::check;
+use super::headers::{Headers, Known};
 use super::issuer::Trusted;
 use super::keys::Keys;
-use super::remembered::{Hash, Remembered};
+use super::remembered::{Mark, Remembered};
 use super::rules::Rules;
 use super::token::Token;
 use super::{Caller, Issuer, Refusal, RefusalKind, VerifierBuilder};
@@ -27,6 +29,7 @@ pub(super) struct Settings {
     pub(super) rules: Rules,
     pub(super) leeway: Duration,
     pub(super) clock: Clock,
+    pub(super) headers: Headers,
     pub(super) remembered: Option<Remembered>,
 }
 
@@ -57,18 +60,19 @@ impl Verifier {
         issuer: Option<Issuer>,
     ) -> Option<Result<Caller, Refusal>> {
         let now = self.now();
-        let hash = self.hash(token);
-        if let Some(caller) = self.recall(hash, issuer, now) {
+        let mark = self.mark(token);
+        if let Some(caller) = self.recall(mark, token, issuer, now) {
             return Some(self.0.rules.admit_again(&caller).map(|()| caller));
         }
-        let (parsed, trusted) = match self.parse(token, issuer) {
+        let known = self.0.headers.known();
+        let (parsed, trusted) = match self.parse(token, Some(&known), issuer) {
             Ok(parsed) => parsed,
             Err(kind) => return Some(Err(kind.into())),
         };
         let Lookup::Hit(keys) = trusted.keys.current() else {
             return None;
         };
-        self.check(hash, parsed, trusted, &keys, now).ok()
+        self.check((mark, token), parsed, trusted, &keys, now).ok()
     }
 
     /// The whole check, with a fetch of keys where it takes one.
@@ -77,15 +81,15 @@ impl Verifier {
         token: String,
         issuer: Option<Issuer>,
     ) -> Result<Caller, Refusal> {
-        let hash = self.hash(&token);
-        let (parsed, trusted) = self.parse(&token, issuer)?;
+        let mark = self.mark(&token);
+        let (parsed, trusted) = self.parse(&token, None, issuer)?;
         let keys = trusted.keys.current().await.map_err(Refusal::keys)?;
-        let parsed = match self.check(hash, parsed, trusted, &keys, self.now()) {
+        let parsed = match self.check((mark, &token), parsed, trusted, &keys, self.now()) {
             Ok(result) => return result,
             Err(parsed) => parsed,
         };
         let keys = trusted.keys.newer().await.map_err(Refusal::keys)?;
-        self.check(hash, parsed, trusted, &keys, self.now())
+        self.check((mark, &token), parsed, trusted, &keys, self.now())
             .unwrap_or_else(|_| Err(RefusalKind::UnknownKey.into()))
     }
 
@@ -93,14 +97,15 @@ impl Verifier {
     fn parse<'t>(
         &self,
         token: &'t str,
+        known: Option<&'t Known>,
         issuer: Option<Issuer>,
     ) -> Result<(Token<'t>, &Trusted), RefusalKind> {
-        let token = Token::parse(token)?;
+        let token = Token::parse(token, known)?;
         let trusted = [&self.0.google, &self.0.iap]
             .into_iter()
             .flatten()
             .filter(|trusted| issuer.is_none_or(|issuer| issuer == trusted.issuer))
-            .find(|trusted| trusted.issuer.algorithm() == token.algorithm)
+            .find(|trusted| trusted.issuer.algorithm() == token.header.algorithm)
             .ok_or(RefusalKind::Algorithm)?;
         Ok((token, trusted))
     }
@@ -108,25 +113,41 @@ impl Verifier {
     /// Checks with these keys; where the token's key is not among them, gives it back.
     fn check<'t>(
         &self,
-        hash: Option<Hash>,
+        (mark, token): (Option<Mark>, &str),
         parsed: Token<'t>,
         trusted: &Trusted,
         keys: &Keys,
         now: u64,
     ) -> Result<Result<Caller, Refusal>, Token<'t>> {
-        let Some(key) = keys.find(&parsed.key_id) else {
+        let Some(key) = keys.find(&parsed.header.key_id) else {
             return Err(parsed);
         };
+        let header_part = parsed.header_part;
+        let unknown = match &parsed.header {
+            Cow::Owned(header) => Some(header.clone()),
+            Cow::Borrowed(_) => None,
+        };
         let result = check(parsed, key, trusted, &self.0.rules, self.0.leeway, now);
-        if let (Ok(caller), Some(hash), Some(remembered)) = (&result, hash, &self.0.remembered) {
-            remembered.keep(hash, caller, keys, now);
+        if let Ok(caller) = &result {
+            if let Some(header) = unknown {
+                self.0.headers.learn(header_part, header);
+            }
+            if let (Some(mark), Some(remembered)) = (mark, &self.0.remembered) {
+                remembered.keep(mark, token, caller, keys, now);
+            }
         }
         Ok(result)
     }
 
     /// The caller whose token was good a moment ago, if it was checked with today's keys.
-    fn recall(&self, hash: Option<Hash>, issuer: Option<Issuer>, now: u64) -> Option<Caller> {
-        let (caller, keys) = self.0.remembered.as_ref()?.recall(hash?, now)?;
+    fn recall(
+        &self,
+        mark: Option<Mark>,
+        token: &str,
+        issuer: Option<Issuer>,
+        now: u64,
+    ) -> Option<Caller> {
+        let (caller, keys) = self.0.remembered.as_ref()?.recall(mark?, token, now)?;
         if issuer.is_some_and(|issuer| issuer != caller.issuer()) {
             return None;
         }
@@ -136,12 +157,9 @@ impl Verifier {
         }
     }
 
-    /// What a token is remembered by, if it may be.
-    fn hash(&self, token: &str) -> Option<Hash> {
-        self.0
-            .remembered
-            .as_ref()
-            .and_then(|_| Remembered::key(token))
+    /// Where a token is remembered, if it may be.
+    fn mark(&self, token: &str) -> Option<Mark> {
+        self.0.remembered.as_ref()?.mark(token)
     }
 
     pub(super) fn trusted(&self, issuer: Issuer) -> Option<&Trusted> {
