@@ -35,7 +35,7 @@ pub(super) struct Claims {
 pub(super) enum Text {
     /// As it stands in the payload.
     Of(Range<usize>),
-    /// One that is escaped there.
+    /// One that is escaped there, or comes from elsewhere.
     Escaped(String),
 }
 
@@ -44,8 +44,12 @@ impl Text {
     pub(super) fn new(text: Cow<'_, str>, json: &str) -> Self {
         match text {
             Cow::Borrowed(text) => {
-                let start = text.as_ptr() as usize - json.as_ptr() as usize;
-                Self::Of(start..start + text.len())
+                let start = text.as_ptr().addr().wrapping_sub(json.as_ptr().addr());
+                let range = start..start.saturating_add(text.len());
+                match json.get(range.clone()) {
+                    Some(found) if found == text => Self::Of(range),
+                    _ => Self::Escaped(text.to_owned()),
+                }
             }
             Cow::Owned(text) => Self::Escaped(text),
         }
