@@ -1,5 +1,6 @@
 //! The proxy: one chain of layers for each route.
 
+mod body;
 mod client;
 mod headers;
 mod reauthorize;
@@ -19,25 +20,29 @@ use google_id_token::{
     AddIdTokenLayer, Audience, AudiencePolicy, Cache, Decision, IdToken, Placement,
 };
 use http::{Request, Response, Uri};
-use http_body_util::{Either, Empty, Full};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tower::timeout::TimeoutLayer;
-use tower::util::{MapErrLayer, MapRequestLayer};
+use tower::util::{MapErrLayer, MapRequestLayer, MapResponseLayer};
 use tower::{BoxError, Service, ServiceBuilder};
 
+pub(crate) use self::body::RequestBody;
 pub(crate) use self::client::{Settings, Upstreams};
-#[cfg(feature = "ext-authz")]
+#[cfg(any(feature = "ext-authz", feature = "inbound"))]
 pub(crate) use self::headers::SERVERLESS;
-use self::headers::forwarded;
+pub(crate) use self::headers::{Direction, forwarded};
 use self::reauthorize::Reauthorize;
-use self::rescue::Rescue;
-pub(crate) use self::rescue::is_grpc;
+#[cfg(any(feature = "ext-authz", feature = "inbound"))]
+pub(crate) use self::rescue::chain;
+#[cfg(feature = "inbound")]
+pub(crate) use self::rescue::{Failure, REASON};
 #[cfg(feature = "ext-authz")]
-pub(crate) use self::rescue::{RETRY, chain, seconds};
-use self::rewrite::Rewrite;
-use self::route::{Route, Upstream};
+pub(crate) use self::rescue::{RETRY, seconds};
+pub(crate) use self::rescue::{Rescue, is_grpc};
+pub(crate) use self::rewrite::Rewrite;
+pub(crate) use self::route::{Route, Upstream};
 use self::router::Router;
-use self::tunnel::Tunnels;
+pub(crate) use self::tunnel::Tunnels;
 use crate::drain::Drain;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -45,8 +50,6 @@ use crate::policy::Policy;
 use crate::rules::Rules;
 use crate::serve::Peer;
 
-/// The caller's body, or none where a request is sent a second time.
-type RequestBody = Either<Incoming, Empty<Bytes>>;
 /// The service's body, or the sidecar's own words.
 pub(crate) type ResponseBody = Either<Incoming, Full<Bytes>>;
 
@@ -73,7 +76,12 @@ fn stack(route: Arc<Route>, policy: &Policy, parts: &Parts) -> impl Stack + use<
         .layer(Rescue::layer(Arc::clone(&route)))
         // Gives the request its URL at the service, takes out what ends at a proxy and what only
         // the sidecar may say; joins upgrades, and leads `Location` back here.
-        .layer(Rewrite::layer(Arc::clone(&route), parts.placement, tunnels))
+        .layer(Rewrite::layer(
+            Arc::clone(&route),
+            Direction::Out(parts.placement),
+            tunnels,
+        ))
+        .layer(MapResponseLayer::new(service))
         // On a 401 that blames the token, gets a new one, and sends again what it can.
         .layer(Reauthorize::layer(
             policy.clone(),
@@ -95,7 +103,13 @@ fn stack(route: Arc<Route>, policy: &Policy, parts: &Parts) -> impl Stack + use<
         .service(parts.upstreams.upstream(route.upstream.as_ref().is_some_and(|it| it.h2c)))
 }
 
-trait Stack:
+/// The answer of the service, as one of two that there can be.
+pub(crate) fn service(response: Response<Incoming>) -> Response<ResponseBody> {
+    response.map(Either::Left)
+}
+
+/// What the layers of a route make together.
+pub(crate) trait Stack:
     Service<
         Request<RequestBody>,
         Response = Response<ResponseBody>,
@@ -182,7 +196,7 @@ pub(crate) fn proxy(
         let nowhere = Arc::clone(&nowhere);
         async move {
             match found {
-                Ok(mut stack) => stack.call(request.map(Either::Left)).await,
+                Ok(mut stack) => stack.call(request.map(RequestBody::Caller)).await,
                 Err(failure) => {
                     let reason = failure.reason();
                     tracing::info!(reason, "a request found no route");

@@ -187,9 +187,27 @@ async fn an_open_request_is_answered_after_sigterm_and_cut_at_the_deadline() {
         }
     })
     .await;
-    for (drain, code, lets_go) in [("30", 0, true), ("0.5", 3, false)] {
+    let url = service.url();
+    let inbound = [
+        "--app",
+        &url,
+        "--iap-audience",
+        "/projects/1/apps/a",
+        "--unchecked",
+        "/",
+    ];
+    let outbound = ["--url", &*url];
+    for (command, flags, drain, code, lets_go) in [
+        ("proxy", &outbound[..], "30", 0, true),
+        ("proxy", &outbound[..], "0.5", 3, false),
+        ("inbound", &inbound[..], "30", 0, true),
+        ("inbound", &inbound[..], "0.5", 3, false),
+    ] {
+        if command == "inbound" && !cfg!(feature = "inbound") {
+            continue;
+        }
         let_go.send_replace(false);
-        let arguments = ["proxy", "--drain", drain, "--url", &service.url()];
+        let arguments = [&[command, "--drain", drain], flags].concat();
         let mut proxy = Sidecar::start(&google, &arguments).await;
         let url = proxy.url("/");
         let answer = tokio::spawn(async move { Caller::new().get(&url).await.text() });
@@ -218,6 +236,54 @@ async fn no_token_is_in_any_log_or_metric() {
         assert!(!text.contains(signature), "{text}");
     }
     assert!(proxy.log().contains("fetching a token"), "the log was on");
+
+    if cfg!(feature = "inbound") {
+        let claims = google
+            .emulator()
+            .claims("caller@example.com", "https://hello.example");
+        let token = google.emulator().mint(claims);
+        let keys = format!("{}/oauth2/v3/certs", google.origin());
+        let arguments = [
+            "inbound",
+            "--log",
+            "trace",
+            "--app",
+            &service.url(),
+            "--audience",
+            "https://hello.example",
+            "--allow-email",
+            "caller@example.com",
+            "--keys-url",
+            &keys,
+        ];
+        let inbound = Sidecar::start_with(Vec::new(), &arguments).await;
+        let mut answers = String::new();
+        for (name, scheme, status) in [
+            ("authorization", "Bearer ", 200),
+            ("x-serverless-authorization", "Bearer ", 200),
+            // Not where a token is, or not a whole one: what is refused is not told either.
+            ("authorization", "Basic ", 401),
+            ("authorization", "Bearer x.", 401),
+            ("x-goog-iap-jwt-assertion", "", 401),
+        ] {
+            let value = format!("{scheme}{token}");
+            let headers = [(name, &*value)];
+            let answer = caller
+                .send(Method::GET, &inbound.url("/"), &headers, "")
+                .await;
+            assert_eq!(answer.status, status, "{name} {scheme}");
+            answers += &format!("{:?} {}", answer.headers, answer.text());
+        }
+        let metrics = caller
+            .get(&format!("http://{}/metrics", inbound.admin))
+            .await;
+        for text in [inbound.log(), metrics.text(), answers] {
+            for part in token.split('.') {
+                assert!(!text.contains(part), "{text}");
+            }
+        }
+        assert!(inbound.log().contains("was not let in"), "the log was on");
+    }
 
     if cfg!(feature = "sds") {
         let write = directory.path().to_str().unwrap();

@@ -6,10 +6,20 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue};
 
+/// Which way requests go through the sidecar.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Direction {
+    /// To services, with the token in this place.
+    Out(Placement),
+    /// To the app beside it.
+    #[cfg(feature = "inbound")]
+    In,
+}
+
 /// Takes out of a request what ends here; what is left may travel on.
 ///
-/// Returns the protocol that the caller asks to switch to, if it does.
-pub(crate) fn strip_request(headers: &mut HeaderMap, placement: Placement) -> Option<HeaderValue> {
+/// Returns the protocol that the caller asks to switch to, if it does and may.
+pub(crate) fn strip_request(headers: &mut HeaderMap, direction: Direction) -> Option<HeaderValue> {
     let trailers = headers.get(TE).is_some_and(|te| has_token(te, "trailers"));
     let upgrade = strip(headers);
     headers.remove(PROXY_AUTHORIZATION);
@@ -17,8 +27,18 @@ pub(crate) fn strip_request(headers: &mut HeaderMap, placement: Placement) -> Op
         // gRPC asks for them end to end (RFC 9110, section 10.1.4).
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    strip_copies(headers, placement);
-    upgrade
+    match direction {
+        Direction::Out(placement) => {
+            strip_copies(headers, placement);
+            upgrade
+        }
+        // In a connection that switched to HTTP of another version (`h2c`), further requests would
+        // pass unseen, and could name any caller.
+        #[cfg(feature = "inbound")]
+        Direction::In => {
+            upgrade.filter(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        }
+    }
 }
 
 /// Takes out of a response what ends here, and returns the protocol that it switches to.
@@ -116,6 +136,8 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 mod tests {
     use super::*;
 
+    const OUT: Direction = Direction::Out(Placement::Authorization);
+
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
@@ -136,7 +158,7 @@ mod tests {
             ("trailer", "x-sum"),
             ("traceparent", "00-1-2-01"),
         ]);
-        assert_eq!(strip_request(&mut map, Placement::Authorization), None);
+        assert_eq!(strip_request(&mut map, OUT), None);
         assert_eq!(
             map,
             headers(&[("trailer", "x-sum"), ("traceparent", "00-1-2-01")])
@@ -146,19 +168,50 @@ mod tests {
     #[test]
     fn grpcs_te_trailers_stays_and_other_codings_go() {
         let mut map = headers(&[("te", "gzip, trailers")]);
-        strip_request(&mut map, Placement::Authorization);
+        strip_request(&mut map, OUT);
         assert_eq!(map, headers(&[("te", "trailers")]));
     }
 
     #[test]
     fn a_wish_to_switch_protocols_is_told_apart_from_a_stray_header() {
         let mut map = headers(&[("connection", "Upgrade"), ("upgrade", "websocket")]);
-        let protocol = strip_request(&mut map, Placement::Authorization);
+        let protocol = strip_request(&mut map, OUT);
         assert_eq!(protocol, Some(HeaderValue::from_static("websocket")));
         assert!(map.is_empty());
         let mut map = headers(&[("upgrade", "h2c")]);
-        assert_eq!(strip_request(&mut map, Placement::Authorization), None);
+        assert_eq!(strip_request(&mut map, OUT), None);
         assert!(map.is_empty());
+    }
+
+    #[cfg(feature = "inbound")]
+    #[test]
+    fn an_app_is_asked_to_switch_to_websocket_and_to_nothing_else() {
+        for (protocol, switches) in [
+            ("websocket", true),
+            ("WebSocket", true),
+            ("h2c", false),
+            ("h2c, websocket", false),
+            ("TLS/1.0", false),
+        ] {
+            let mut map = headers(&[("connection", "upgrade, http2-settings")]);
+            map.insert("upgrade", HeaderValue::from_static(protocol));
+            map.insert("http2-settings", HeaderValue::from_static("AAMAAABk"));
+            let asked = strip_request(&mut map, Direction::In);
+            assert_eq!(asked.is_some(), switches, "{protocol}");
+            assert!(map.is_empty());
+        }
+    }
+
+    #[cfg(feature = "inbound")]
+    #[test]
+    fn what_the_caller_proves_itself_with_reaches_the_door() {
+        let sent = [
+            ("authorization", "Bearer a"),
+            ("x-serverless-authorization", "Bearer b"),
+        ];
+        let mut map = headers(&sent);
+        strip_request(&mut map, Direction::In);
+        assert_eq!(map, headers(&sent));
     }
 
     #[test]
@@ -174,7 +227,7 @@ mod tests {
             Placement::Both,
         ] {
             let mut map = headers(&sent);
-            strip_request(&mut map, placement);
+            strip_request(&mut map, Direction::Out(placement));
             assert_eq!(map, headers(&[("authorization", "Basic app")]));
         }
     }

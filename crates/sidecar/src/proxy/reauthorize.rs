@@ -8,7 +8,6 @@ use google_id_token::{Audience, Cache, IdToken, RefreshOnUnauthorized};
 use http::header::WWW_AUTHENTICATE;
 use http::{Request, Response, StatusCode, Uri};
 use http_body::Body;
-use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tower::retry::Policy as _;
@@ -176,7 +175,7 @@ impl Shared {
 }
 
 fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(Either::Right(Empty::new()));
+    let mut copy = Request::new(RequestBody::Empty);
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();

@@ -96,7 +96,7 @@ impl<S> Router<S> {
     /// The route of this request.
     pub(crate) fn find<B>(&self, request: &Request<B>) -> Result<&S, Failure> {
         if *request.method() == Method::CONNECT {
-            return Err(Failure::Tunnel);
+            return Err(Failure::Tunnel(TUNNEL));
         }
         let name = match request.uri().authority() {
             Some(authority) => Some(authority.as_str()),
@@ -186,6 +186,9 @@ fn bare(name: &str) -> &str {
         _ => name,
     }
 }
+
+const TUNNEL: &str = "CONNECT is not served: what goes through a tunnel is encrypted, so no token \
+    can be put on it; send http:// URLs to this proxy, it speaks https to the service";
 
 /// Routes that only name themselves, for this file's tests.
 #[cfg(test)]
