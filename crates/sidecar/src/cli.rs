@@ -193,8 +193,9 @@ pub(crate) struct Sds {
     #[arg(long, env = "ID_TOKEN_SIDECAR_ANY_AUDIENCE")]
     pub(crate) any_audience: bool,
 
-    /// Write secrets into a directory, one file NAME.json each, for an Envoy whose SDS is
-    /// `path_config_source`; with `watched_directory`, it sees each change at once.
+    /// Write the secret into this file too, for an Envoy whose SDS is `path_config_source`; with
+    /// `watched_directory`, it sees each change at once. Several secrets want a directory, which is
+    /// there already or has a slash at its end: they go into files NAME.json.
     #[arg(long, env = "ID_TOKEN_SIDECAR_WRITE")]
     pub(crate) write: Option<PathBuf>,
 }

@@ -220,6 +220,54 @@ async fn an_open_request_is_answered_after_sigterm_and_cut_at_the_deadline() {
     }
 }
 
+#[cfg(feature = "sds")]
+#[tokio::test]
+async fn secrets_are_written_whole_into_a_file_or_into_a_directory() {
+    let google = google(HOUR).await;
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| format!("{}/{name}", directory.path().display());
+    let one = "one=https://one.example";
+    let two = "two=https://two.example";
+    for (secrets, write, files) in [
+        (
+            &[one][..],
+            "deep/er/secret.json",
+            &["deep/er/secret.json"][..],
+        ),
+        (&[one], "new/", &["new/one.json"]),
+        (&[one, two], "new", &["new/one.json", "new/two.json"]),
+        (&[one, two], "newer/", &["newer/one.json", "newer/two.json"]),
+    ] {
+        let write = place(write);
+        let mut arguments = vec!["sds", "--write", &write];
+        arguments.extend(secrets.iter().flat_map(|secret| ["--secret", secret]));
+        let mut sds = Sidecar::start(&google, &arguments).await;
+        sds.logged_times("wrote a secret", secrets.len()).await;
+        for (secret, file) in secrets.iter().zip(files) {
+            let (name, audience) = secret.split_once('=').unwrap();
+            let text = std::fs::read_to_string(place(file)).unwrap();
+            let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let resource = &json["resources"][0];
+            assert_eq!(resource["name"], name);
+            let value = &resource["generic_secret"]["secret"]["inline_string"];
+            assert!(audience_of(&google, value.as_str().unwrap(), audience));
+        }
+        let beside = std::path::Path::new(&place(files[0]))
+            .parent()
+            .unwrap()
+            .to_owned();
+        let beside = std::fs::read_dir(beside).unwrap();
+        assert_eq!(beside.count(), files.len(), "nothing half done is left");
+    }
+    let write = place("both.json");
+    let arguments = ["sds", "--write", &write, "--secret", one, "--secret", two];
+    let mut sds = Sidecar::spawn(on_gcp(&google), &arguments);
+    assert_eq!(sds.ended().await.code(), Some(2));
+    let said = sds.said().await;
+    assert!(said.contains("both.json/"), "{said}");
+    assert!(!std::path::Path::new(&write).exists());
+}
+
 #[tokio::test]
 async fn no_token_is_in_any_log_or_metric() {
     let (google, service) = (google(HOUR).await, Service::ok().await);
