@@ -14,8 +14,7 @@ use http::uri::Scheme;
 use http::{Method, Request, Uri};
 use hyper::body::Incoming;
 use tower::timeout::TimeoutLayer;
-use tower::util::{MapErrLayer, MapResponseLayer};
-use tower::{BoxError, Service as _, ServiceBuilder};
+use tower::{Service as _, ServiceBuilder};
 use tower_http::auth::AsyncRequireAuthorizationLayer;
 
 use self::door::Door;
@@ -26,8 +25,8 @@ use crate::drain::Drain;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::proxy::{
-    Direction, Failure, Handler, RequestBody, Rescue, Rewrite, Route, Stack, Tunnels, Upstream,
-    Upstreams, forwarded, is_grpc, service,
+    Answer, Direction, Failure, Handler, Mine, RequestBody, Rescue, Rewrite, Route, Stack, Tunnels,
+    Upstream, Upstreams, forwarded, is_grpc,
 };
 use crate::rules::{self, Rules};
 use crate::serve::Peer;
@@ -80,26 +79,25 @@ pub(crate) fn inbound(
         keys.replace(verifier);
         Ok(())
     };
+    let mut current = arc_swap::Cache::new(current);
+    let mut mine = None;
     let handler = move |mut request: Request<Incoming>, peer: &Peer| {
         forwarded(request.headers_mut(), peer.as_ref());
-        let found = if *request.method() == Method::CONNECT {
+        if *request.method() == Method::CONNECT {
             let failure = Failure::Tunnel("a tunnel cannot be checked, so CONNECT is not served");
             route.failed(failure.reason());
             let response = failure.answer(is_grpc(request.headers()));
             route.answered(response.status());
-            Err(response)
-        } else {
-            Ok((**current.load()).clone())
-        };
+            return Answer::Own {
+                response: Some(response),
+            };
+        }
         let identity = identity.clone();
-        async move {
-            match found {
-                Ok(mut stack) => {
-                    let screened = |body| RequestBody::Screened(body, identity);
-                    stack.call(request.map(screened)).await
-                }
-                Err(response) => Ok(response),
-            }
+        let current = current.load();
+        // Always ready: see `stack`.
+        Answer::Stack {
+            response: Mine::of(&mut mine, current, &**current)
+                .call(request.map(|body| RequestBody::Screened(body, identity))),
         }
     };
     Ok(Inbound {
@@ -140,11 +138,8 @@ fn stack(
             unchecked,
             parts,
         )))
-        .layer(MapResponseLayer::new(service))
         // Gives the app so long to begin its answer, if it is not to have all the time.
         .option_layer(parts.response_timeout.map(TimeoutLayer::new))
-        // Two kinds of errors become one.
-        .layer(MapErrLayer::new(BoxError::from))
         // Always ready, as is everything above it.
         .service(app))
 }

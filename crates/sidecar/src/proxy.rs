@@ -11,7 +11,9 @@ mod router;
 mod tunnel;
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -22,9 +24,9 @@ use google_id_token::{
 use http::{Request, Response, Uri};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
+use pin_project_lite::pin_project;
 use tower::timeout::TimeoutLayer;
-use tower::util::{MapErrLayer, MapRequestLayer, MapResponseLayer};
-use tower::{BoxError, Service, ServiceBuilder};
+use tower::{Service, ServiceBuilder};
 
 pub(crate) use self::body::RequestBody;
 pub(crate) use self::client::{Settings, Upstreams};
@@ -69,8 +71,6 @@ pub(crate) struct Parts {
 /// The way of a request, from the top down.
 fn stack(route: Arc<Route>, policy: &Policy, parts: &Parts) -> impl Stack + use<> {
     let tunnels = Tunnels::new(parts.drain.clone());
-    let metrics = Arc::clone(&parts.metrics);
-    let audiences = policy.clone();
     ServiceBuilder::new()
         // Answers for every failure below (the list is in rescue.rs), and counts all answers.
         .layer(Rescue::layer(Arc::clone(&route)))
@@ -81,31 +81,19 @@ fn stack(route: Arc<Route>, policy: &Policy, parts: &Parts) -> impl Stack + use<
             Direction::Out(parts.placement),
             tunnels,
         ))
-        .layer(MapResponseLayer::new(service))
-        // On a 401 that blames the token, gets a new one, and sends again what it can.
+        // On a 401 that blames the token, gets a new one, and sends again what it can. Counts
+        // requests that live on borrowed time.
         .layer(Reauthorize::layer(
             policy.clone(),
             parts.tokens.clone(),
             Arc::clone(&parts.metrics),
         ))
-        // Counts requests that live on borrowed time.
-        .layer(MapRequestLayer::new(move |request: Request<RequestBody>| {
-            metrics.serves(|| audience(&audiences, request.uri()));
-            request
-        }))
         // Puts the token on. Without one, nothing goes further down.
         .layer(AddIdTokenLayer::new(policy.clone(), parts.tokens.clone()).placement(parts.placement))
         // Gives the service so long to begin its answer, if it is not to have all the time.
         .option_layer(parts.response_timeout.map(TimeoutLayer::new))
-        // Two kinds of errors become one.
-        .layer(MapErrLayer::new(BoxError::from))
         // Always ready, as is everything above it: so no layer has to wait before it calls.
         .service(parts.upstreams.upstream(route.upstream.as_ref().is_some_and(|it| it.h2c)))
-}
-
-/// The answer of the service, as one of two that there can be.
-pub(crate) fn service(response: Response<Incoming>) -> Response<ResponseBody> {
-    response.map(Either::Left)
 }
 
 /// What the layers of a route make together.
@@ -190,20 +178,24 @@ pub(crate) fn proxy(
         swap.store(Arc::new(router));
         Ok(audiences)
     };
+    let mut router = arc_swap::Cache::new(router);
+    let mut mine = None;
     let handler = move |mut request: Request<Incoming>, peer: &Peer| {
         forwarded(request.headers_mut(), peer.as_ref());
-        let found = router.load().find(&request).cloned();
-        let nowhere = Arc::clone(&nowhere);
-        async move {
-            match found {
-                Ok(mut stack) => stack.call(request.map(RequestBody::Caller)).await,
-                Err(failure) => {
-                    let reason = failure.reason();
-                    tracing::info!(reason, "a request found no route");
-                    let response = failure.answer(is_grpc(request.headers()));
-                    nowhere.failed(reason);
-                    nowhere.answered(response.status());
-                    Ok(response)
+        let router = router.load();
+        match router.find(&request) {
+            // Always ready: see `stack`.
+            Ok(found) => Answer::Stack {
+                response: Mine::of(&mut mine, router, found).call(request.map(RequestBody::Caller)),
+            },
+            Err(failure) => {
+                let reason = failure.reason();
+                tracing::info!(reason, "a request found no route");
+                let response = failure.answer(is_grpc(request.headers()));
+                nowhere.failed(reason);
+                nowhere.answered(response.status());
+                Answer::Own {
+                    response: Some(response),
                 }
             }
         }
@@ -215,6 +207,70 @@ pub(crate) fn proxy(
     })
 }
 
+/// A connection's own copy of the stack that it used last: callers use the same one again and
+/// again, and one's own knows the token of the last time.
+pub(crate) struct Mine<O, S> {
+    origin: Arc<O>,
+    /// Where in it the stack stands that this is the copy of.
+    address: usize,
+    stack: S,
+}
+
+impl<O, S: Clone> Clone for Mine<O, S> {
+    fn clone(&self) -> Self {
+        Self {
+            origin: Arc::clone(&self.origin),
+            address: self.address,
+            stack: self.stack.clone(),
+        }
+    }
+}
+
+impl<O, S: Clone> Mine<O, S> {
+    /// One's own copy of the stack that was found in this origin.
+    #[inline]
+    pub(crate) fn of<'a>(mine: &'a mut Option<Self>, origin: &Arc<O>, found: &S) -> &'a mut S {
+        let address = std::ptr::from_ref(found).addr();
+        let same = mine
+            .as_ref()
+            .is_some_and(|mine| mine.address == address && Arc::ptr_eq(&mine.origin, origin));
+        if !same {
+            *mine = None;
+        }
+        let mine = mine.get_or_insert_with(|| Self {
+            origin: Arc::clone(origin),
+            address,
+            stack: found.clone(),
+        });
+        &mut mine.stack
+    }
+}
+
+pin_project! {
+    /// The answer of a stack, or one of the sidecar's own.
+    #[project = AnswerProj]
+    pub(crate) enum Answer<F> {
+        Stack { #[pin] response: F },
+        Own { response: Option<Response<ResponseBody>> },
+    }
+}
+
+impl<F> Future for Answer<F>
+where
+    F: Future<Output = Result<Response<ResponseBody>, Infallible>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            AnswerProj::Stack { response } => response.poll(cx),
+            AnswerProj::Own { response } => {
+                Poll::Ready(Ok(response.take().expect("polled after it was ready")))
+            }
+        }
+    }
+}
+
 /// What [`proxy`] makes.
 pub(crate) struct Proxy<H, R> {
     pub(crate) handler: H,
@@ -224,7 +280,7 @@ pub(crate) struct Proxy<H, R> {
 
 /// What answers requests.
 pub(crate) trait Handler:
-    Fn(Request<Incoming>, &Peer) -> Self::Answer + Clone + Send + Sync + 'static
+    FnMut(Request<Incoming>, &Peer) -> Self::Answer + Clone + Send + Sync + 'static
 {
     /// The answer, in time.
     type Answer: Future<Output = Result<Response<ResponseBody>, Infallible>> + Send + 'static;
@@ -232,7 +288,7 @@ pub(crate) trait Handler:
 
 impl<H, F> Handler for H
 where
-    H: Fn(Request<Incoming>, &Peer) -> F + Clone + Send + Sync + 'static,
+    H: FnMut(Request<Incoming>, &Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<ResponseBody>, Infallible>> + Send + 'static,
 {
     type Answer = F;

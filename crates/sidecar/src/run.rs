@@ -230,7 +230,7 @@ impl Core {
         reload: impl Fn(&Rules) -> Result<(), Error>,
     ) -> Result<(), Error>
     where
-        H: Fn(Request<Incoming>, &Peer) -> F + Clone + Send + Sync + 'static,
+        H: FnMut(Request<Incoming>, &Peer) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {

@@ -1,24 +1,25 @@
 //! The way out: pooled connections, TLS with the system's roots and one's own, h2 by ALPN.
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::header::UPGRADE;
 use http::{Request, Response};
-use hyper::body::Incoming;
+use http_body_util::Either;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Builder, Client, Error as ClientError, ResponseFuture};
+use hyper_util::client::legacy::{Builder, Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use tower::Service;
+use tower::{BoxError, Service};
 
-use super::RequestBody;
+use super::{RequestBody, ResponseBody};
 use crate::error::Error;
 
 type Pool = Client<HttpsConnector<HttpConnector>, RequestBody>;
@@ -43,9 +44,12 @@ pub(crate) struct Upstreams {
     h2c: Pool,
 }
 
-/// One of the pools, and the one for upgrades beside it.
+/// One of the pools, and the one for upgrades beside it; clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Upstream {
+pub(crate) struct Upstream(Arc<Pools>);
+
+#[derive(Debug)]
+struct Pools {
     plain: Pool,
     upgrade: Pool,
 }
@@ -83,33 +87,48 @@ impl Upstreams {
 
     /// The way to a service.
     pub(crate) fn upstream(&self, h2c: bool) -> Upstream {
-        Upstream {
+        Upstream(Arc::new(Pools {
             plain: if h2c {
                 self.h2c.clone()
             } else {
                 self.any.clone()
             },
             upgrade: self.http1.clone(),
-        }
+        }))
     }
 }
 
 impl Service<Request<RequestBody>> for Upstream {
-    type Response = Response<Incoming>;
-    type Error = ClientError;
-    type Future = ResponseFuture;
+    type Response = Response<ResponseBody>;
+    type Error = BoxError;
+    type Future = Sent;
 
     /// Always ready: the pool queues nothing, it connects.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        if request.headers().contains_key(UPGRADE) {
-            self.upgrade.request(request)
+    fn call(&mut self, request: Request<RequestBody>) -> Sent {
+        Sent(if request.headers().contains_key(UPGRADE) {
+            self.0.upgrade.request(request)
         } else {
-            self.plain.request(request)
-        }
+            self.0.plain.request(request)
+        })
+    }
+}
+
+/// A request on its way.
+#[derive(Debug)]
+pub(crate) struct Sent(ResponseFuture);
+
+impl Future for Sent {
+    type Output = Result<Response<ResponseBody>, BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(match ready!(Pin::new(&mut self.0).poll(cx)) {
+            Ok(response) => Ok(response.map(Either::Left)),
+            Err(error) => Err(error.into()),
+        })
     }
 }
 

@@ -2,7 +2,8 @@
 
 use google_id_token::Placement;
 use http::header::{
-    CONNECTION, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, Entry, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
 
@@ -20,6 +21,9 @@ pub(crate) enum Direction {
 ///
 /// Returns the protocol that the caller asks to switch to, if it does and may.
 pub(crate) fn strip_request(headers: &mut HeaderMap, direction: Direction) -> Option<HeaderValue> {
+    if !any_ends_here(headers) {
+        return None;
+    }
     let trailers = headers.get(TE).is_some_and(|te| has_token(te, "trailers"));
     let upgrade = strip(headers);
     headers.remove(PROXY_AUTHORIZATION);
@@ -43,9 +47,31 @@ pub(crate) fn strip_request(headers: &mut HeaderMap, direction: Direction) -> Op
 
 /// Takes out of a response what ends here, and returns the protocol that it switches to.
 pub(crate) fn strip_response(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    if !any_ends_here(headers) {
+        return None;
+    }
     let upgrade = strip(headers);
     headers.remove(PROXY_AUTHENTICATE);
     upgrade
+}
+
+/// Whether there is any of the headers that are taken out here. Most messages have none, and one
+/// pass over their names is cheaper than a look-up of each.
+fn any_ends_here(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| {
+        matches!(
+            name.as_str(),
+            "connection"
+                | "keep-alive"
+                | "proxy-authenticate"
+                | "proxy-authorization"
+                | "proxy-connection"
+                | "te"
+                | "transfer-encoding"
+                | "upgrade"
+                | "x-serverless-authorization"
+        )
+    })
 }
 
 /// Puts the wish to switch protocols back, for the next hop.
@@ -86,17 +112,22 @@ fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
 /// Adds this hop to what the service is told of the caller.
 pub(crate) fn forwarded(headers: &mut HeaderMap, peer: Option<&HeaderValue>) {
     if let Some(peer) = peer {
-        let value = match headers.get(FORWARDED_FOR) {
-            None => peer.clone(),
-            Some(before) => {
-                let mut list = before.as_bytes().to_vec();
-                list.extend_from_slice(b", ");
-                list.extend_from_slice(peer.as_bytes());
-                // Two header values and a comma make a header value.
-                HeaderValue::from_bytes(&list).unwrap_or_else(|_| peer.clone())
+        match headers.entry(FORWARDED_FOR) {
+            Entry::Vacant(entry) => {
+                entry.insert(peer.clone());
             }
-        };
-        headers.insert(FORWARDED_FOR, value);
+            Entry::Occupied(mut entry) => {
+                let mut list = Vec::new();
+                for before in entry.iter() {
+                    list.extend_from_slice(before.as_bytes());
+                    list.extend_from_slice(b", ");
+                }
+                list.extend_from_slice(peer.as_bytes());
+                // Header values and commas make a header value.
+                let list = HeaderValue::from_bytes(&list).unwrap_or_else(|_| peer.clone());
+                entry.insert(list);
+            }
+        }
     }
     headers
         .entry(FORWARDED_PROTO)
@@ -235,10 +266,13 @@ mod tests {
     #[test]
     fn the_chain_of_callers_grows_by_one() {
         let peer = HeaderValue::from_static("127.0.0.1");
-        let mut map = headers(&[("x-forwarded-for", "10.0.0.7")]);
+        let mut map = headers(&[
+            ("x-forwarded-for", "10.0.0.7"),
+            ("x-forwarded-for", "10.0.0.8"),
+        ]);
         forwarded(&mut map, Some(&peer));
         forwarded_host(&mut map, &HeaderValue::from_static("app.local"));
-        assert_eq!(map["x-forwarded-for"], "10.0.0.7, 127.0.0.1");
+        assert_eq!(map["x-forwarded-for"], "10.0.0.7, 10.0.0.8, 127.0.0.1");
         assert_eq!(map["x-forwarded-host"], "app.local");
         assert_eq!(map["x-forwarded-proto"], "http");
     }

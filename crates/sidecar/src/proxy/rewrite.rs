@@ -21,6 +21,11 @@ use super::{RequestBody, ResponseBody};
 #[derive(Clone, Debug)]
 pub(crate) struct Rewrite<S> {
     inner: S,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     route: Arc<Route>,
     direction: Direction,
     tunnels: Tunnels,
@@ -32,11 +37,14 @@ impl<S> Rewrite<S> {
         direction: Direction,
         tunnels: Tunnels,
     ) -> impl Layer<S, Service = Self> + Clone {
+        let shared = Arc::new(Shared {
+            route,
+            direction,
+            tunnels,
+        });
         tower::layer::layer_fn(move |inner| Self {
             inner,
-            route: Arc::clone(&route),
-            direction,
-            tunnels: tunnels.clone(),
+            shared: Arc::clone(&shared),
         })
     }
 }
@@ -54,7 +62,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
-        let protocol = strip_request(request.headers_mut(), self.direction);
+        let protocol = strip_request(request.headers_mut(), self.shared.direction);
         let upgrade = protocol.map(|protocol| {
             ask_for_upgrade(request.headers_mut(), protocol);
             hyper::upgrade::on(&mut request)
@@ -64,7 +72,7 @@ where
             Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
             None => host,
         };
-        let local = match self.direction {
+        let local = match self.shared.direction {
             Direction::Out(_) => {
                 if let Some(local) = &local {
                     forwarded_host(request.headers_mut(), local);
@@ -76,7 +84,7 @@ where
             #[cfg(feature = "inbound")]
             Direction::In => {
                 if let Some(local) = local {
-                    let h2c = self.route.upstream.as_ref().is_some_and(|it| it.h2c);
+                    let h2c = self.shared.route.upstream.as_ref().is_some_and(|it| it.h2c);
                     if h2c {
                         forwarded_host(request.headers_mut(), &local);
                     } else {
@@ -87,7 +95,7 @@ where
             }
         };
         let named;
-        let upstream = match &self.route.upstream {
+        let upstream = match &self.shared.route.upstream {
             Some(upstream) => Some(upstream),
             None => {
                 named = local
@@ -104,12 +112,14 @@ where
         // What this hop speaks is settled by ALPN, whatever the caller spoke.
         *request.version_mut() = Version::HTTP_11;
         RewriteFuture {
-            authority: request.uri().authority().cloned(),
+            authority: match self.shared.route.upstream {
+                Some(_) => None,
+                None => request.uri().authority().cloned(),
+            },
             response: self.inner.call(request),
-            route: Arc::clone(&self.route),
+            shared: Arc::clone(&self.shared),
             local,
             upgrade,
-            tunnels: self.tunnels.clone(),
         }
     }
 }
@@ -119,12 +129,12 @@ pin_project! {
     pub(crate) struct RewriteFuture<F> {
         #[pin]
         response: F,
-        route: Arc<Route>,
+        shared: Arc<Shared>,
+        // The service, where the request named it.
         authority: Option<Authority>,
         // The name under which the caller reached this proxy, where `Location` is to lead to it.
         local: Option<HeaderValue>,
         upgrade: Option<OnUpgrade>,
-        tunnels: Tunnels,
     }
 }
 
@@ -141,12 +151,14 @@ where
         if response.status() == StatusCode::SWITCHING_PROTOCOLS
             && let (Some(caller), Some(protocol)) = (this.upgrade.take(), protocol)
         {
-            this.tunnels.join(caller, hyper::upgrade::on(&mut response));
+            this.shared
+                .tunnels
+                .join(caller, hyper::upgrade::on(&mut response));
             ask_for_upgrade(response.headers_mut(), protocol);
         }
         if let (Some(location), Some(local)) = (response.headers().get(LOCATION), &this.local) {
             let named;
-            let upstream = match &this.route.upstream {
+            let upstream = match &this.shared.route.upstream {
                 Some(upstream) => Some(upstream),
                 None => {
                     named = this.authority.as_ref().map(Upstream::named);

@@ -170,9 +170,9 @@ impl<S> Default<S> {
         match &self.local {
             Local::Any => true,
             Local::LoopbackAnd(more) => {
-                is_loopback(host)
+                more.iter().any(|name| host.eq_ignore_ascii_case(name))
                     || host.eq_ignore_ascii_case(&self.host)
-                    || more.iter().any(|name| host.eq_ignore_ascii_case(name))
+                    || is_loopback(host)
             }
         }
     }
