@@ -96,7 +96,7 @@ pub(crate) fn inbound(
         let current = current.load();
         // Always ready: see `stack`.
         Answer::Stack {
-            response: Mine::of(&mut mine, current, &**current)
+            response: Mine::of(&mut mine, current, &**current, None)
                 .call(request.map(|body| RequestBody::Screened(body, identity))),
         }
     };
@@ -115,7 +115,7 @@ fn stack(
 ) -> Result<impl Stack + use<>, Error> {
     let upstream = app(rules)?;
     let unchecked = Unchecked::new(&rules.unchecked)?;
-    let app = parts.upstreams.upstream(upstream.h2c);
+    let app = parts.upstreams.upstream(upstream.transport())?;
     let route = Arc::new(Route {
         name: NAME.to_owned(),
         upstream: Some(upstream),

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use google_id_token::{
     AddIdTokenLayer, Audience, AudiencePolicy, Cache, Decision, IdToken, Placement,
 };
-use http::{Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -29,7 +29,7 @@ use tower::timeout::TimeoutLayer;
 use tower::{Service, ServiceBuilder};
 
 pub(crate) use self::body::RequestBody;
-pub(crate) use self::client::{Settings, Upstreams};
+pub(crate) use self::client::{Settings, Transport, Upstreams};
 #[cfg(any(feature = "ext-authz", feature = "inbound"))]
 pub(crate) use self::headers::SERVERLESS;
 pub(crate) use self::headers::{Direction, forwarded};
@@ -69,9 +69,14 @@ pub(crate) struct Parts {
 }
 
 /// The way of a request, from the top down.
-fn stack(route: Arc<Route>, policy: &Policy, parts: &Parts) -> impl Stack + use<> {
+fn stack(route: Arc<Route>, policy: &Policy, parts: &Parts) -> Result<impl Stack + use<>, Error> {
     let tunnels = Tunnels::new(parts.drain.clone());
-    ServiceBuilder::new()
+    let transport = route
+        .upstream
+        .as_ref()
+        .map_or(Transport::Tls, Upstream::transport);
+    let upstream = parts.upstreams.upstream(transport)?;
+    Ok(ServiceBuilder::new()
         // Answers for every failure below (the list is in rescue.rs), and counts all answers.
         .layer(Rescue::layer(Arc::clone(&route)))
         // Gives the request its URL at the service, takes out what ends at a proxy and what only
@@ -93,7 +98,7 @@ fn stack(route: Arc<Route>, policy: &Policy, parts: &Parts) -> impl Stack + use<
         // Gives the service so long to begin its answer, if it is not to have all the time.
         .option_layer(parts.response_timeout.map(TimeoutLayer::new))
         // Always ready, as is everything above it: so no layer has to wait before it calls.
-        .service(parts.upstreams.upstream(route.upstream.as_ref().is_some_and(|it| it.h2c)))
+        .service(upstream))
 }
 
 /// What the layers of a route make together.
@@ -179,25 +184,29 @@ pub(crate) fn proxy(
         Ok(audiences)
     };
     let mut router = arc_swap::Cache::new(router);
-    let mut mine = None;
+    let mut mine: Option<Mine<Router<_>, _>> = None;
     let handler = move |mut request: Request<Incoming>, peer: &Peer| {
         forwarded(request.headers_mut(), peer.as_ref());
         let router = router.load();
-        match router.find(&request) {
-            // Always ready: see `stack`.
-            Ok(found) => Answer::Stack {
-                response: Mine::of(&mut mine, router, found).call(request.map(RequestBody::Caller)),
-            },
-            Err(failure) => {
-                let reason = failure.reason();
-                tracing::info!(reason, "a request found no route");
-                let response = failure.answer(is_grpc(request.headers()));
-                nowhere.failed(reason);
-                nowhere.answered(response.status());
-                Answer::Own {
-                    response: Some(response),
+        let stack = match &mut mine {
+            Some(mine) if mine.is_for(router, &request) => &mut mine.stack,
+            mine => match router.find(&request) {
+                Ok(found) => Mine::of(mine, router, found, router.decides_by(&request)),
+                Err(failure) => {
+                    let reason = failure.reason();
+                    tracing::info!(reason, "a request found no route");
+                    let response = failure.answer(is_grpc(request.headers()));
+                    nowhere.failed(reason);
+                    nowhere.answered(response.status());
+                    return Answer::Own {
+                        response: Some(response),
+                    };
                 }
-            }
+            },
+        };
+        // Always ready: see `stack`.
+        Answer::Stack {
+            response: stack.call(request.map(RequestBody::Caller)),
         }
     };
     Ok(Proxy {
@@ -213,6 +222,8 @@ pub(crate) struct Mine<O, S> {
     origin: Arc<O>,
     /// Where in it the stack stands that this is the copy of.
     address: usize,
+    /// The `Host` that leads there, whatever else a request says; none where it takes more.
+    host: Option<HeaderValue>,
     stack: S,
 }
 
@@ -221,6 +232,7 @@ impl<O, S: Clone> Clone for Mine<O, S> {
         Self {
             origin: Arc::clone(&self.origin),
             address: self.address,
+            host: self.host.clone(),
             stack: self.stack.clone(),
         }
     }
@@ -228,8 +240,12 @@ impl<O, S: Clone> Clone for Mine<O, S> {
 
 impl<O, S: Clone> Mine<O, S> {
     /// One's own copy of the stack that was found in this origin.
-    #[inline]
-    pub(crate) fn of<'a>(mine: &'a mut Option<Self>, origin: &Arc<O>, found: &S) -> &'a mut S {
+    pub(crate) fn of<'a>(
+        mine: &'a mut Option<Self>,
+        origin: &Arc<O>,
+        found: &S,
+        host: Option<&HeaderValue>,
+    ) -> &'a mut S {
         let address = std::ptr::from_ref(found).addr();
         let same = mine
             .as_ref()
@@ -240,9 +256,20 @@ impl<O, S: Clone> Mine<O, S> {
         let mine = mine.get_or_insert_with(|| Self {
             origin: Arc::clone(origin),
             address,
+            host: None,
             stack: found.clone(),
         });
+        mine.host = host.cloned();
         &mut mine.stack
+    }
+}
+
+impl<S> Mine<Router<S>, S> {
+    /// Whether this is the stack for a request, as far as that can be told at a glance.
+    fn is_for<B>(&self, router: &Arc<Router<S>>, request: &Request<B>) -> bool {
+        self.host.is_some()
+            && Arc::ptr_eq(&self.origin, router)
+            && self.host.as_ref() == router.decides_by(request)
     }
 }
 

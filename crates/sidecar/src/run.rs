@@ -152,7 +152,7 @@ async fn run(command: &Command) -> Result<(), Error> {
 }
 
 fn upstreams(flags: &Connections, authorities: &[PathBuf]) -> Result<Upstreams, Error> {
-    Upstreams::new(&Settings {
+    Upstreams::new(Settings {
         authorities: authorities.to_vec(),
         connect_timeout: flags.connect_timeout,
         idle_timeout: flags.idle_timeout,

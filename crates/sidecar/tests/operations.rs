@@ -158,6 +158,17 @@ async fn what_is_wrong_from_the_start_ends_it_with_a_reason_and_a_code() {
             &[
                 "proxy",
                 "--url",
+                "http://127.0.0.1:1",
+                "--ca",
+                "/nowhere.pem",
+            ],
+            2,
+            "/nowhere.pem",
+        ),
+        (
+            &[
+                "proxy",
+                "--url",
                 "https://a.run.app",
                 "--listen",
                 "unix:/no/such/place",

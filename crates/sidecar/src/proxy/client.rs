@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,8 +22,6 @@ use tower::{BoxError, Service};
 use super::{RequestBody, ResponseBody};
 use crate::error::Error;
 
-type Pool = Client<HttpsConnector<HttpConnector>, RequestBody>;
-
 /// How connections to services are made and kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -33,39 +31,101 @@ pub(crate) struct Settings {
     pub(crate) idle_timeout: Duration,
 }
 
-/// A tower service that sends requests to whatever host their URL names.
+/// The ways out. Those with TLS are made when the first route wants them: the system's
+/// certificates take milliseconds to read, and memory to keep.
 #[derive(Clone, Debug)]
 pub(crate) struct Upstreams {
-    /// What most requests go through: h2 where the service offers it.
-    any: Pool,
-    /// An upgrade wants a connection of its own, which h2 has not.
-    http1: Pool,
-    /// h2 without TLS, for services on this machine that speak nothing else.
-    h2c: Pool,
+    settings: Arc<Settings>,
+    http: HttpConnector,
+    /// Services on this machine.
+    plain: Upstream,
+    /// The same where they speak h2 and nothing else.
+    h2c: Upstream,
+    tls: Arc<OnceLock<Upstream>>,
 }
 
-/// One of the pools, and the one for upgrades beside it; clones share them.
-#[derive(Clone, Debug)]
-pub(crate) struct Upstream(Arc<Pools>);
+/// How a service is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// HTTP/1.1 without TLS.
+    Plain,
+    /// h2 without TLS, and without asking.
+    H2c,
+    /// With TLS, where the URL says so; h2 by ALPN.
+    Tls,
+}
 
+/// A tower service that sends requests to whatever host their URL names; clones share its pools.
+#[derive(Clone, Debug)]
+pub(crate) enum Upstream {
+    Plain(Arc<Pools<HttpConnector>>),
+    Tls(Arc<Pools<HttpsConnector<HttpConnector>>>),
+}
+
+/// A pool, and one for upgrades beside it: those want connections of their own, which h2 has not.
 #[derive(Debug)]
-struct Pools {
-    plain: Pool,
-    upgrade: Pool,
+pub(crate) struct Pools<C> {
+    any: Client<C, RequestBody>,
+    upgrade: Client<C, RequestBody>,
 }
 
 impl Upstreams {
     /// # Errors
     ///
     /// For a certificate file that cannot be read.
-    pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
-        let tls = tls(settings)?;
+    pub(crate) fn new(settings: Settings) -> Result<Self, Error> {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_connect_timeout(Some(settings.connect_timeout));
         // A service that is gone without a word is noticed, though it may take its time to answer.
         http.set_keepalive(Some(KEEP_ALIVE));
+        let pool = pool(&settings);
+        let http1: Client<_, _> = pool.build(http.clone());
+        let mut prior_knowledge = pool.clone();
+        prior_knowledge.http2_only(true);
+        let wants_tls = !settings.authorities.is_empty();
+        let upstreams = Self {
+            plain: Upstream::Plain(Arc::new(Pools {
+                any: http1.clone(),
+                upgrade: http1.clone(),
+            })),
+            h2c: Upstream::Plain(Arc::new(Pools {
+                any: prior_knowledge.build(http.clone()),
+                upgrade: http1,
+            })),
+            settings: Arc::new(settings),
+            http,
+            tls: Arc::default(),
+        };
+        if wants_tls {
+            // What is wrong with these is to be told at the start.
+            upstreams.upstream(Transport::Tls)?;
+        }
+        Ok(upstreams)
+    }
+
+    /// The way to a service.
+    ///
+    /// # Errors
+    ///
+    /// For a certificate file that cannot be read, where it takes TLS.
+    pub(crate) fn upstream(&self, transport: Transport) -> Result<Upstream, Error> {
+        Ok(match transport {
+            Transport::Plain => self.plain.clone(),
+            Transport::H2c => self.h2c.clone(),
+            Transport::Tls => match self.tls.get() {
+                Some(upstream) => upstream.clone(),
+                None => {
+                    let new = self.tls()?;
+                    self.tls.get_or_init(|| new).clone()
+                }
+            },
+        })
+    }
+
+    fn tls(&self) -> Result<Upstream, Error> {
+        let tls = tls(&self.settings)?;
         let https = |tls| {
             HttpsConnectorBuilder::new()
                 .with_tls_config(tls)
@@ -73,28 +133,13 @@ impl Upstreams {
         };
         let any = https(tls.clone())
             .enable_all_versions()
-            .wrap_connector(http.clone());
-        let http1 = https(tls).enable_http1().wrap_connector(http);
-        let pool = pool(settings);
-        let mut prior_knowledge = pool.clone();
-        prior_knowledge.http2_only(true);
-        Ok(Self {
-            h2c: prior_knowledge.build(any.clone()),
+            .wrap_connector(self.http.clone());
+        let upgrade = https(tls).enable_http1().wrap_connector(self.http.clone());
+        let pool = pool(&self.settings);
+        Ok(Upstream::Tls(Arc::new(Pools {
             any: pool.build(any),
-            http1: pool.build(http1),
-        })
-    }
-
-    /// The way to a service.
-    pub(crate) fn upstream(&self, h2c: bool) -> Upstream {
-        Upstream(Arc::new(Pools {
-            plain: if h2c {
-                self.h2c.clone()
-            } else {
-                self.any.clone()
-            },
-            upgrade: self.http1.clone(),
-        }))
+            upgrade: pool.build(upgrade),
+        })))
     }
 }
 
@@ -109,11 +154,20 @@ impl Service<Request<RequestBody>> for Upstream {
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Sent {
-        Sent(if request.headers().contains_key(UPGRADE) {
-            self.0.upgrade.request(request)
-        } else {
-            self.0.plain.request(request)
+        Sent(match self {
+            Self::Plain(pools) => pools.of(&request).request(request),
+            Self::Tls(pools) => pools.of(&request).request(request),
         })
+    }
+}
+
+impl<C> Pools<C> {
+    fn of(&self, request: &Request<RequestBody>) -> &Client<C, RequestBody> {
+        if request.headers().contains_key(UPGRADE) {
+            &self.upgrade
+        } else {
+            &self.any
+        }
     }
 }
 

@@ -111,6 +111,8 @@ fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
 
 /// Adds this hop to what the service is told of the caller.
 pub(crate) fn forwarded(headers: &mut HeaderMap, peer: Option<&HeaderValue>) {
+    // Once for all that is added: a map that is full is built anew.
+    headers.reserve(ADDED);
     if let Some(peer) = peer {
         match headers.entry(FORWARDED_FOR) {
             Entry::Vacant(entry) => {
@@ -159,6 +161,8 @@ const HOP_BY_HOP: [HeaderName; 5] = [
     UPGRADE,
 ];
 pub(crate) const SERVERLESS: HeaderName = HeaderName::from_static("x-serverless-authorization");
+/// How many headers a request gets on its way: three of this hop, and the token.
+const ADDED: usize = 4;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use google_id_token::{Audience, Cache, IdToken, RefreshOnUnauthorized};
 use http::header::WWW_AUTHENTICATE;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::retry::Policy as _;
@@ -74,7 +74,7 @@ where
         } = &*self.shared;
         metrics.serves(|| audience(policy, request.uri()));
         let again = if request.body().is_end_stream() {
-            Again::Whole(copy(&request))
+            Again::Whole(Head::copy(&request))
         } else {
             Again::TokenOnly(request.uri().clone())
         };
@@ -94,11 +94,11 @@ enum Again {
     TokenOnly(Uri),
 }
 
-/// A request without a body.
+/// A request without a body. Its headers are kept as a list: most are never needed again.
 struct Head {
     method: Method,
     uri: Uri,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 type Refresh = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -187,20 +187,29 @@ impl<S> Shared<S> {
     }
 }
 
-fn copy(request: &Request<RequestBody>) -> Head {
-    Head {
-        method: request.method().clone(),
-        uri: request.uri().clone(),
-        headers: request.headers().clone(),
-    }
-}
-
 impl Head {
+    fn copy(request: &Request<RequestBody>) -> Self {
+        let headers = request.headers();
+        let mut list = Vec::with_capacity(headers.len());
+        list.extend(
+            headers
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
+        Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            headers: list,
+        }
+    }
+
     fn take(&mut self) -> Request<RequestBody> {
         let mut request = Request::new(RequestBody::Empty);
         *request.method_mut() = std::mem::take(&mut self.method);
         *request.uri_mut() = std::mem::take(&mut self.uri);
-        *request.headers_mut() = std::mem::take(&mut self.headers);
+        for (name, value) in self.headers.drain(..) {
+            request.headers_mut().append(name, value);
+        }
         request
     }
 }
