@@ -31,12 +31,11 @@ pub(crate) struct Settings {
     pub(crate) idle_timeout: Duration,
 }
 
-/// The ways out. Those with TLS are made when the first route wants them: the system's
+/// The ways out. The ones with TLS are made when the first route wants them: the system's
 /// certificates take milliseconds to read, and memory to keep.
 #[derive(Clone, Debug)]
 pub(crate) struct Upstreams {
     settings: Arc<Settings>,
-    http: HttpConnector,
     /// Services on this machine.
     plain: Upstream,
     /// The same where they speak h2 and nothing else.
@@ -57,45 +56,33 @@ pub(crate) enum Transport {
 
 /// A tower service that sends requests to whatever host their URL names; clones share its pools.
 #[derive(Clone, Debug)]
-pub(crate) enum Upstream {
-    Plain(Arc<Pools<HttpConnector>>),
-    Tls(Arc<Pools<HttpsConnector<HttpConnector>>>),
-}
+pub(crate) struct Upstream(Arc<Pools>);
 
 /// A pool, and one for upgrades beside it: those want connections of their own, which h2 has not.
 #[derive(Debug)]
-pub(crate) struct Pools<C> {
-    any: Client<C, RequestBody>,
-    upgrade: Client<C, RequestBody>,
+struct Pools {
+    any: Pool,
+    upgrade: Pool,
 }
+
+type Pool = Client<HttpsConnector<HttpConnector>, RequestBody>;
 
 impl Upstreams {
     /// # Errors
     ///
     /// For a certificate file that cannot be read.
     pub(crate) fn new(settings: Settings) -> Result<Self, Error> {
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(settings.connect_timeout));
-        // A service that is gone without a word is noticed, though it may take its time to answer.
-        http.set_keepalive(Some(KEEP_ALIVE));
+        // No route leads through these to https; if one did, it would find nobody to trust.
+        let nobody = tls(RootCertStore::empty())?;
         let pool = pool(&settings);
-        let http1: Client<_, _> = pool.build(http.clone());
         let mut prior_knowledge = pool.clone();
         prior_knowledge.http2_only(true);
+        let http1: Pool = pool.build(http1(&settings, nobody.clone()));
         let wants_tls = !settings.authorities.is_empty();
         let upstreams = Self {
-            plain: Upstream::Plain(Arc::new(Pools {
-                any: http1.clone(),
-                upgrade: http1.clone(),
-            })),
-            h2c: Upstream::Plain(Arc::new(Pools {
-                any: prior_knowledge.build(http.clone()),
-                upgrade: http1,
-            })),
+            h2c: Upstream::new(prior_knowledge.build(any(&settings, nobody)), http1.clone()),
+            plain: Upstream::new(http1.clone(), http1),
             settings: Arc::new(settings),
-            http,
             tls: Arc::default(),
         };
         if wants_tls {
@@ -125,21 +112,18 @@ impl Upstreams {
     }
 
     fn tls(&self) -> Result<Upstream, Error> {
-        let tls = tls(&self.settings)?;
-        let https = |tls| {
-            HttpsConnectorBuilder::new()
-                .with_tls_config(tls)
-                .https_or_http()
-        };
-        let any = https(tls.clone())
-            .enable_all_versions()
-            .wrap_connector(self.http.clone());
-        let upgrade = https(tls).enable_http1().wrap_connector(self.http.clone());
-        let pool = pool(&self.settings);
-        Ok(Upstream::Tls(Arc::new(Pools {
-            any: pool.build(any),
-            upgrade: pool.build(upgrade),
-        })))
+        let settings = &*self.settings;
+        let (pool, tls) = (pool(settings), tls(roots(settings)?)?);
+        Ok(Upstream::new(
+            pool.build(any(settings, tls.clone())),
+            pool.build(http1(settings, tls)),
+        ))
+    }
+}
+
+impl Upstream {
+    fn new(any: Pool, upgrade: Pool) -> Self {
+        Self(Arc::new(Pools { any, upgrade }))
     }
 }
 
@@ -154,20 +138,11 @@ impl Service<Request<RequestBody>> for Upstream {
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Sent {
-        Sent(match self {
-            Self::Plain(pools) => pools.of(&request).request(request),
-            Self::Tls(pools) => pools.of(&request).request(request),
-        })
-    }
-}
-
-impl<C> Pools<C> {
-    fn of(&self, request: &Request<RequestBody>) -> &Client<C, RequestBody> {
-        if request.headers().contains_key(UPGRADE) {
-            &self.upgrade
+        Sent(if request.headers().contains_key(UPGRADE) {
+            self.0.upgrade.request(request)
         } else {
-            &self.any
-        }
+            self.0.any.request(request)
+        })
     }
 }
 
@@ -186,7 +161,34 @@ impl Future for Sent {
     }
 }
 
-fn tls(settings: &Settings) -> Result<ClientConfig, Error> {
+fn any(settings: &Settings, tls: ClientConfig) -> HttpsConnector<HttpConnector> {
+    HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(http(settings))
+}
+
+fn http1(settings: &Settings, tls: ClientConfig) -> HttpsConnector<HttpConnector> {
+    HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(http(settings))
+}
+
+fn http(settings: &Settings) -> HttpConnector {
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    http.set_connect_timeout(Some(settings.connect_timeout));
+    // A service that is gone without a word is noticed, though it may take its time to answer.
+    http.set_keepalive(Some(KEEP_ALIVE));
+    http
+}
+
+/// The system's certificates, and one's own.
+fn roots(settings: &Settings) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);
@@ -212,6 +214,10 @@ fn tls(settings: &Settings) -> Result<ClientConfig, Error> {
             "there are no trusted certificates on this machine: no https service can be reached"
         );
     }
+    Ok(roots)
+}
+
+fn tls(roots: RootCertStore) -> Result<ClientConfig, Error> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::run(format!("TLS cannot be set up: {error}")))?;
