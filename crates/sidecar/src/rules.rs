@@ -144,6 +144,34 @@ mod tests {
     }
 
     #[test]
+    fn the_readmes_file_is_one() {
+        let readme = include_str!("../README.md");
+        let (_, text) = readme.split_once("```toml").unwrap();
+        let (text, _) = text.split_once("```").unwrap();
+        let file = file(text);
+        let rules = Rules::read(Some(file.path()), &Rules::default()).unwrap();
+        assert_eq!(rules.secrets.len(), 1);
+        assert_eq!(rules.inbound.app.as_deref(), Some("http://127.0.0.1:8080"));
+        assert_eq!(rules.inbound.unchecked.len(), 1);
+    }
+
+    #[test]
+    fn flags_add_to_the_callers_of_the_file() {
+        let file = file("[inbound]\napp = 'http://127.0.0.1:1'\nallow-emails = ['a@x']\n");
+        let flags = Rules {
+            inbound: Inbound {
+                app: Some("http://127.0.0.1:2".into()),
+                allow_emails: ["b@x".into()].into(),
+                ..Inbound::default()
+            },
+            ..Rules::default()
+        };
+        let rules = Rules::read(Some(file.path()), &flags).unwrap().inbound;
+        assert_eq!(rules.app.as_deref(), Some("http://127.0.0.1:2"));
+        assert_eq!(rules.allow_emails, ["a@x".into(), "b@x".into()].into());
+    }
+
+    #[test]
     fn a_slip_of_the_pen_is_named_with_its_line() {
         let file = file("url = 'https://a'\nrotues = {}\n");
         let error = Rules::read(Some(file.path()), &Rules::default()).unwrap_err();
