@@ -11,16 +11,18 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use crate::drain::Drain;
-use crate::keeper::Keeper;
 use crate::metrics::Metrics;
 use crate::serve::Peer;
 
 type Answer = Ready<Result<Response<Full<Bytes>>, Infallible>>;
 
+/// What is still missing for requests to be served, a line each; nothing when all is there.
+pub(crate) type Missing = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
 /// Answers `/healthz`, `/readyz` and `/metrics`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Admin {
-    pub(crate) keeper: Keeper,
+    pub(crate) missing: Missing,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) drain: Drain,
 }
@@ -53,18 +55,16 @@ impl Admin {
         }
     }
 
-    /// Ready while every audience that is known beforehand has a token, and until the end is near.
+    /// Ready while nothing is missing, and until the end is near.
     fn readiness(&self) -> Response<Full<Bytes>> {
         if self.drain.has_begun() {
             return text(StatusCode::SERVICE_UNAVAILABLE, "about to end\n");
         }
-        let missing = self.keeper.missing();
+        let missing = (self.missing)();
         if missing.is_empty() {
             return text(StatusCode::OK, "ready\n");
         }
-        let lines = missing
-            .iter()
-            .map(|audience| format!("no token for {audience}\n"));
+        let lines = missing.iter().map(|line| format!("{line}\n"));
         text(StatusCode::SERVICE_UNAVAILABLE, lines.collect::<String>())
     }
 }

@@ -6,7 +6,9 @@
 //! - `sds` hands the tokens to an Envoy, which puts them on.
 //! - `ext-authz` is asked by an Envoy about every request.
 //!
-//! The README says which of the three to choose. This library is the binary's inside, and
+//! And one at the other end: `inbound` checks the tokens, and tells the app who calls.
+//!
+//! The README says which of them to choose. This library is the binary's inside, and
 //! promises nothing to other programs but its one function.
 
 mod admin;
@@ -16,6 +18,8 @@ mod cli;
 mod drain;
 mod env;
 mod error;
+#[cfg(feature = "inbound")]
+mod inbound;
 mod keeper;
 mod listen;
 mod log;

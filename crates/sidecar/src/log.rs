@@ -1,7 +1,10 @@
 //! The log, on standard error: text for people, JSON for collectors.
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::error::Error;
 
@@ -20,14 +23,14 @@ pub(crate) enum Format {
 ///
 /// For a filter that is none.
 pub(crate) fn start(format: Format, filter: &str) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(filter)
+    let filter: Targets = filter
+        .parse()
         .map_err(|error| Error::config(format!("{filter:?} is no log filter: {error}")))?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let log = tracing_subscriber::registry().with(filter);
+    let lines = fmt::layer().with_writer(std::io::stderr);
     match format {
-        Format::Text => lines.init(),
-        Format::Json => lines.json().flatten_event(true).init(),
+        Format::Text => log.with(lines).init(),
+        Format::Json => log.with(lines.json().flatten_event(true)).init(),
     }
     Ok(())
 }

@@ -26,6 +26,10 @@ pub(crate) struct Metrics {
     pub(crate) retries: Counter,
     /// Secrets that were pushed to an Envoy.
     pub(crate) pushes: Counter,
+    /// Requests that came in with a good token of Google's, with a good assertion of IAP's, and on
+    /// a path that needs none.
+    #[cfg(feature = "inbound")]
+    pub(crate) accepted: Accepted,
     /// Configurations that were taken over, and that were not.
     pub(crate) reloads: Counter,
     pub(crate) failed_reloads: Counter,
@@ -44,6 +48,15 @@ struct Life {
     fetched_at: SystemTime,
     expires_at: SystemTime,
     failing: bool,
+}
+
+/// Requests that came in, by what let them in.
+#[cfg(feature = "inbound")]
+#[derive(Debug, Default)]
+pub(crate) struct Accepted {
+    pub(crate) google: Counter,
+    pub(crate) iap: Counter,
+    pub(crate) unchecked: Counter,
 }
 
 /// One number that only grows.
@@ -172,6 +185,17 @@ impl Metrics {
             }),
         );
         drop(routes);
+        #[cfg(feature = "inbound")]
+        page.counter(
+            "accepted_requests_total",
+            "Requests that were let in, by what they were let in for.",
+            [
+                ("google", &self.accepted.google),
+                ("iap", &self.accepted.iap),
+                ("unchecked", &self.accepted.unchecked),
+            ]
+            .map(|(by, counter)| (vec![("by", by.to_owned())], counter.0.load(Relaxed))),
+        );
         let tokens = lock(&self.tokens);
         page.single(
             "token_fetches_total",

@@ -1,14 +1,20 @@
 //! Whom a request's token is for: the library's two policies, one after the other.
 
+use std::sync::Arc;
+
 use google_id_token::{AudiencePolicy, ByHost, Decision, PerOrigin};
 use http::Uri;
 
 use crate::error::Error;
 use crate::rules::Rules;
 
-/// The hosts that were given an audience; then those whose origin is their audience.
+/// The hosts that were given an audience; then those whose origin is their audience. Clones share
+/// it.
 #[derive(Clone, Debug)]
-pub(crate) struct Policy {
+pub(crate) struct Policy(Arc<Policies>);
+
+#[derive(Debug)]
+struct Policies {
     by_host: ByHost,
     per_origin: PerOrigin,
 }
@@ -40,19 +46,19 @@ impl Policy {
         if !rules.pass_others {
             per_origin = per_origin.refuse_others();
         }
-        Ok(Self {
+        Ok(Self(Arc::new(Policies {
             by_host,
             per_origin,
-        })
+        })))
     }
 }
 
 impl AudiencePolicy for Policy {
     #[inline]
     fn decide<'a>(&'a self, uri: &'a Uri) -> Decision<'a> {
-        match self.by_host.decide(uri) {
+        match self.0.by_host.decide(uri) {
             Decision::Token(audience) => Decision::Token(audience),
-            Decision::Pass | Decision::Refuse => self.per_origin.decide(uri),
+            Decision::Pass | Decision::Refuse => self.0.per_origin.decide(uri),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The proxy: one chain of layers for each route.
 
+mod body;
 mod client;
 mod headers;
 mod reauthorize;
@@ -10,7 +11,9 @@ mod router;
 mod tunnel;
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -18,26 +21,30 @@ use bytes::Bytes;
 use google_id_token::{
     AddIdTokenLayer, Audience, AudiencePolicy, Cache, Decision, IdToken, Placement,
 };
-use http::{Request, Response, Uri};
-use http_body_util::{Either, Empty, Full};
+use http::{HeaderValue, Request, Response, Uri};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
+use pin_project_lite::pin_project;
 use tower::timeout::TimeoutLayer;
-use tower::util::{MapErrLayer, MapRequestLayer};
-use tower::{BoxError, Service, ServiceBuilder};
+use tower::{Service, ServiceBuilder};
 
-pub(crate) use self::client::{Settings, Upstreams};
-#[cfg(feature = "ext-authz")]
+pub(crate) use self::body::RequestBody;
+pub(crate) use self::client::{Settings, Transport, Upstreams};
+#[cfg(any(feature = "ext-authz", feature = "inbound"))]
 pub(crate) use self::headers::SERVERLESS;
-use self::headers::forwarded;
+pub(crate) use self::headers::{Direction, forwarded};
 use self::reauthorize::Reauthorize;
-use self::rescue::Rescue;
-pub(crate) use self::rescue::is_grpc;
+#[cfg(any(feature = "ext-authz", feature = "inbound"))]
+pub(crate) use self::rescue::chain;
+#[cfg(feature = "inbound")]
+pub(crate) use self::rescue::{Failure, REASON};
 #[cfg(feature = "ext-authz")]
-pub(crate) use self::rescue::{RETRY, chain, seconds};
-use self::rewrite::Rewrite;
-use self::route::{Route, Upstream};
+pub(crate) use self::rescue::{RETRY, seconds};
+pub(crate) use self::rescue::{Rescue, is_grpc};
+pub(crate) use self::rewrite::Rewrite;
+pub(crate) use self::route::{Route, Upstream};
 use self::router::Router;
-use self::tunnel::Tunnels;
+pub(crate) use self::tunnel::Tunnels;
 use crate::drain::Drain;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -45,8 +52,6 @@ use crate::policy::Policy;
 use crate::rules::Rules;
 use crate::serve::Peer;
 
-/// The caller's body, or none where a request is sent a second time.
-type RequestBody = Either<Incoming, Empty<Bytes>>;
 /// The service's body, or the sidecar's own words.
 pub(crate) type ResponseBody = Either<Incoming, Full<Bytes>>;
 
@@ -64,38 +69,40 @@ pub(crate) struct Parts {
 }
 
 /// The way of a request, from the top down.
-fn stack(route: Arc<Route>, policy: &Policy, parts: &Parts) -> impl Stack + use<> {
+fn stack(route: Arc<Route>, policy: &Policy, parts: &Parts) -> Result<impl Stack + use<>, Error> {
     let tunnels = Tunnels::new(parts.drain.clone());
-    let metrics = Arc::clone(&parts.metrics);
-    let audiences = policy.clone();
-    ServiceBuilder::new()
+    let transport = route
+        .upstream
+        .as_ref()
+        .map_or(Transport::Tls, Upstream::transport);
+    let upstream = parts.upstreams.upstream(transport)?;
+    Ok(ServiceBuilder::new()
         // Answers for every failure below (the list is in rescue.rs), and counts all answers.
         .layer(Rescue::layer(Arc::clone(&route)))
         // Gives the request its URL at the service, takes out what ends at a proxy and what only
         // the sidecar may say; joins upgrades, and leads `Location` back here.
-        .layer(Rewrite::layer(Arc::clone(&route), parts.placement, tunnels))
-        // On a 401 that blames the token, gets a new one, and sends again what it can.
+        .layer(Rewrite::layer(
+            Arc::clone(&route),
+            Direction::Out(parts.placement),
+            tunnels,
+        ))
+        // On a 401 that blames the token, gets a new one, and sends again what it can. Counts
+        // requests that live on borrowed time.
         .layer(Reauthorize::layer(
             policy.clone(),
             parts.tokens.clone(),
             Arc::clone(&parts.metrics),
         ))
-        // Counts requests that live on borrowed time.
-        .layer(MapRequestLayer::new(move |request: Request<RequestBody>| {
-            metrics.serves(|| audience(&audiences, request.uri()));
-            request
-        }))
         // Puts the token on. Without one, nothing goes further down.
         .layer(AddIdTokenLayer::new(policy.clone(), parts.tokens.clone()).placement(parts.placement))
         // Gives the service so long to begin its answer, if it is not to have all the time.
         .option_layer(parts.response_timeout.map(TimeoutLayer::new))
-        // Two kinds of errors become one.
-        .layer(MapErrLayer::new(BoxError::from))
         // Always ready, as is everything above it: so no layer has to wait before it calls.
-        .service(parts.upstreams.upstream(route.upstream.as_ref().is_some_and(|it| it.h2c)))
+        .service(upstream))
 }
 
-trait Stack:
+/// What the layers of a route make together.
+pub(crate) trait Stack:
     Service<
         Request<RequestBody>,
         Response = Response<ResponseBody>,
@@ -176,22 +183,30 @@ pub(crate) fn proxy(
         swap.store(Arc::new(router));
         Ok(audiences)
     };
+    let mut router = arc_swap::Cache::new(router);
+    let mut mine: Option<Mine<Router<_>, _>> = None;
     let handler = move |mut request: Request<Incoming>, peer: &Peer| {
         forwarded(request.headers_mut(), peer.as_ref());
-        let found = router.load().find(&request).cloned();
-        let nowhere = Arc::clone(&nowhere);
-        async move {
-            match found {
-                Ok(mut stack) => stack.call(request.map(Either::Left)).await,
+        let router = router.load();
+        let stack = match &mut mine {
+            Some(mine) if mine.is_for(router, &request) => &mut mine.stack,
+            mine => match router.find(&request) {
+                Ok(found) => Mine::of(mine, router, found, router.decides_by(&request)),
                 Err(failure) => {
                     let reason = failure.reason();
                     tracing::info!(reason, "a request found no route");
                     let response = failure.answer(is_grpc(request.headers()));
                     nowhere.failed(reason);
                     nowhere.answered(response.status());
-                    Ok(response)
+                    return Answer::Own {
+                        response: Some(response),
+                    };
                 }
-            }
+            },
+        };
+        // Always ready: see `stack`.
+        Answer::Stack {
+            response: stack.call(request.map(RequestBody::Caller)),
         }
     };
     Ok(Proxy {
@@ -199,6 +214,88 @@ pub(crate) fn proxy(
         reload,
         audiences,
     })
+}
+
+/// A connection's own copy of the stack that it used last: callers use the same one again and
+/// again, and one's own knows the token of the last time.
+pub(crate) struct Mine<O, S> {
+    origin: Arc<O>,
+    /// Where in it the stack stands that this is the copy of.
+    address: usize,
+    /// The `Host` that leads there, whatever else a request says; none where it takes more.
+    host: Option<HeaderValue>,
+    stack: S,
+}
+
+impl<O, S: Clone> Clone for Mine<O, S> {
+    fn clone(&self) -> Self {
+        Self {
+            origin: Arc::clone(&self.origin),
+            address: self.address,
+            host: self.host.clone(),
+            stack: self.stack.clone(),
+        }
+    }
+}
+
+impl<O, S: Clone> Mine<O, S> {
+    /// One's own copy of the stack that was found in this origin.
+    pub(crate) fn of<'a>(
+        mine: &'a mut Option<Self>,
+        origin: &Arc<O>,
+        found: &S,
+        host: Option<&HeaderValue>,
+    ) -> &'a mut S {
+        let address = std::ptr::from_ref(found).addr();
+        let same = mine
+            .as_ref()
+            .is_some_and(|mine| mine.address == address && Arc::ptr_eq(&mine.origin, origin));
+        if !same {
+            *mine = None;
+        }
+        let mine = mine.get_or_insert_with(|| Self {
+            origin: Arc::clone(origin),
+            address,
+            host: None,
+            stack: found.clone(),
+        });
+        mine.host = host.cloned();
+        &mut mine.stack
+    }
+}
+
+impl<S> Mine<Router<S>, S> {
+    /// Whether this is the stack for a request, as far as that can be told at a glance.
+    fn is_for<B>(&self, router: &Arc<Router<S>>, request: &Request<B>) -> bool {
+        self.host.is_some()
+            && Arc::ptr_eq(&self.origin, router)
+            && self.host.as_ref() == router.decides_by(request)
+    }
+}
+
+pin_project! {
+    /// The answer of a stack, or one of the sidecar's own.
+    #[project = AnswerProj]
+    pub(crate) enum Answer<F> {
+        Stack { #[pin] response: F },
+        Own { response: Option<Response<ResponseBody>> },
+    }
+}
+
+impl<F> Future for Answer<F>
+where
+    F: Future<Output = Result<Response<ResponseBody>, Infallible>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            AnswerProj::Stack { response } => response.poll(cx),
+            AnswerProj::Own { response } => {
+                Poll::Ready(Ok(response.take().expect("polled after it was ready")))
+            }
+        }
+    }
 }
 
 /// What [`proxy`] makes.
@@ -210,7 +307,7 @@ pub(crate) struct Proxy<H, R> {
 
 /// What answers requests.
 pub(crate) trait Handler:
-    Fn(Request<Incoming>, &Peer) -> Self::Answer + Clone + Send + Sync + 'static
+    FnMut(Request<Incoming>, &Peer) -> Self::Answer + Clone + Send + Sync + 'static
 {
     /// The answer, in time.
     type Answer: Future<Output = Result<Response<ResponseBody>, Infallible>> + Send + 'static;
@@ -218,7 +315,7 @@ pub(crate) trait Handler:
 
 impl<H, F> Handler for H
 where
-    H: Fn(Request<Incoming>, &Peer) -> F + Clone + Send + Sync + 'static,
+    H: FnMut(Request<Incoming>, &Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<ResponseBody>, Infallible>> + Send + 'static,
 {
     type Answer = F;

@@ -23,6 +23,12 @@ use crate::error::Error;
 ///
 /// [secrets]                                    # sds: the names that Envoy asks for
 /// hello = "https://hello-abc123-uc.a.run.app"
+///
+/// [inbound]                                    # inbound: who may come in, and where to
+/// app = "http://127.0.0.1:8080"
+/// audiences = ["https://hello.example.com"]
+/// allow-emails = ["caller@project.iam.gserviceaccount.com"]
+/// unchecked = ["/healthz"]
 /// ```
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -35,6 +41,21 @@ pub(crate) struct Rules {
     pub(crate) routes: BTreeMap<String, String>,
     pub(crate) audiences: BTreeMap<String, String>,
     pub(crate) secrets: BTreeMap<String, String>,
+    pub(crate) inbound: Inbound,
+}
+
+/// Who may come in, and where to.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Inbound {
+    pub(crate) app: Option<String>,
+    pub(crate) audiences: BTreeSet<String>,
+    pub(crate) iap_audiences: BTreeSet<String>,
+    pub(crate) allow_emails: BTreeSet<String>,
+    pub(crate) allow_subjects: BTreeSet<String>,
+    pub(crate) allow_domains: BTreeSet<String>,
+    pub(crate) allow_any_caller: bool,
+    pub(crate) unchecked: BTreeSet<String>,
 }
 
 impl Rules {
@@ -73,6 +94,26 @@ impl Rules {
         ] {
             into.extend(from.iter().map(|(key, value)| (key.clone(), value.clone())));
         }
+        self.inbound.overlay(&flags.inbound);
+    }
+}
+
+impl Inbound {
+    fn overlay(&mut self, flags: &Self) {
+        if flags.app.is_some() {
+            self.app.clone_from(&flags.app);
+        }
+        self.allow_any_caller |= flags.allow_any_caller;
+        for (into, from) in [
+            (&mut self.audiences, &flags.audiences),
+            (&mut self.iap_audiences, &flags.iap_audiences),
+            (&mut self.allow_emails, &flags.allow_emails),
+            (&mut self.allow_subjects, &flags.allow_subjects),
+            (&mut self.allow_domains, &flags.allow_domains),
+            (&mut self.unchecked, &flags.unchecked),
+        ] {
+            into.extend(from.iter().cloned());
+        }
     }
 }
 
@@ -100,6 +141,34 @@ mod tests {
         assert_eq!(rules.url.as_deref(), Some("https://b"));
         assert_eq!(rules.routes["x"], "https://z");
         assert_eq!(rules.routes["y"], "https://y");
+    }
+
+    #[test]
+    fn the_readmes_file_is_one() {
+        let readme = include_str!("../README.md");
+        let (_, text) = readme.split_once("```toml").unwrap();
+        let (text, _) = text.split_once("```").unwrap();
+        let file = file(text);
+        let rules = Rules::read(Some(file.path()), &Rules::default()).unwrap();
+        assert_eq!(rules.secrets.len(), 1);
+        assert_eq!(rules.inbound.app.as_deref(), Some("http://127.0.0.1:8080"));
+        assert_eq!(rules.inbound.unchecked.len(), 1);
+    }
+
+    #[test]
+    fn flags_add_to_the_callers_of_the_file() {
+        let file = file("[inbound]\napp = 'http://127.0.0.1:1'\nallow-emails = ['a@x']\n");
+        let flags = Rules {
+            inbound: Inbound {
+                app: Some("http://127.0.0.1:2".into()),
+                allow_emails: ["b@x".into()].into(),
+                ..Inbound::default()
+            },
+            ..Rules::default()
+        };
+        let rules = Rules::read(Some(file.path()), &flags).unwrap().inbound;
+        assert_eq!(rules.app.as_deref(), Some("http://127.0.0.1:2"));
+        assert_eq!(rules.allow_emails, ["a@x".into(), "b@x".into()].into());
     }
 
     #[test]

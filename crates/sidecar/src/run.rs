@@ -1,6 +1,7 @@
 //! The process: starts what a command wants, listens to signals, and ends without losing anything.
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -8,6 +9,8 @@ use bytes::Bytes;
 use clap::Parser;
 #[cfg(feature = "sds")]
 use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_server::SecretDiscoveryServiceServer;
+#[cfg(feature = "inbound")]
+use google_id_token::verify::{IdentityHeaders, Issuer};
 use google_id_token::{Audience, Builder, Cache, IdToken};
 use http::{Request, Response};
 use http_body::Body;
@@ -19,12 +22,14 @@ use tower::BoxError;
 #[cfg(feature = "sds")]
 use tower::Service;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Missing};
 #[cfg(feature = "ext-authz")]
 use crate::authz::{self, Authz};
-use crate::cli::{Cli, Command, Common};
+use crate::cli::{Cli, Command, Common, Connections, Outbound};
 use crate::drain::Drain;
 use crate::error::Error;
+#[cfg(feature = "inbound")]
+use crate::inbound;
 use crate::keeper::Keeper;
 use crate::listen::Listener;
 use crate::log;
@@ -70,35 +75,33 @@ fn runtime(threads: usize) -> std::io::Result<Runtime> {
 }
 
 async fn run(command: &Command) -> Result<(), Error> {
-    let common = command.common();
     let rules = command.rules()?;
-    let core = Core::new(common).await?;
+    let core = Core::default();
     match command {
         Command::Proxy(flags) => {
-            let upstreams = Upstreams::new(&Settings {
-                authorities: flags.authorities.clone(),
-                connect_timeout: flags.connect_timeout,
-                idle_timeout: flags.idle_timeout,
-            })?;
+            let tokens = Tokens::find(&flags.outbound, &core).await?;
             let proxy = proxy::proxy(
                 &rules,
                 Parts {
-                    tokens: core.tokens.clone(),
+                    tokens: tokens.cache.clone(),
                     placement: flags.header.into(),
-                    upstreams,
-                    response_timeout: flags.response_timeout,
+                    upstreams: upstreams(&flags.connections, &flags.authorities)?,
+                    response_timeout: flags.connections.response_timeout,
                     metrics: Arc::clone(&core.metrics),
                     drain: core.drain.clone(),
-                    any_host: common.listen_beyond_loopback,
+                    any_host: flags.outbound.listen_beyond_loopback,
                 },
             )?;
-            core.keeper.only(&proxy.audiences);
-            core.serve(command, proxy.handler, proxy.reload).await
+            tokens.keeper.only(&proxy.audiences);
+            let reload = tokens.reload(proxy.reload);
+            core.serve(command, tokens.missing(), proxy.handler, reload)
+                .await
         }
         #[cfg(feature = "sds")]
         Command::Sds(flags) => {
-            let secrets = Secrets::new(&rules, core.keeper.clone(), flags.any_audience)?;
-            core.keeper.only(&secrets.audiences());
+            let tokens = Tokens::find(&flags.outbound, &core).await?;
+            let secrets = Secrets::new(&rules, tokens.keeper.clone(), flags.any_audience)?;
+            tokens.keeper.only(&secrets.audiences());
             if let Some(directory) = &flags.write {
                 sds::write(&secrets, directory, &core.metrics)?;
             }
@@ -108,44 +111,72 @@ async fn run(command: &Command) -> Result<(), Error> {
                 drain: core.drain.clone(),
             });
             let handler = move |request: Request<Incoming>, _: &Peer| server.clone().call(request);
-            let reload = move |rules: &Rules| secrets.reload(rules);
-            core.serve(command, handler, reload).await
+            let reload = tokens.reload(move |rules: &Rules| secrets.reload(rules));
+            core.serve(command, tokens.missing(), handler, reload).await
         }
         #[cfg(feature = "ext-authz")]
         Command::ExtAuthz(flags) => {
+            let tokens = Tokens::find(&flags.outbound, &core).await?;
             let authz = Authz::new(
                 &rules,
-                core.tokens.clone(),
+                tokens.cache.clone(),
                 flags.header.into(),
                 Arc::clone(&core.metrics),
             )?;
-            core.keeper.only(&authz::audiences(&rules)?);
+            tokens.keeper.only(&authz::audiences(&rules)?);
             let handler = authz::handler(authz.clone());
-            let reload = move |rules: &Rules| authz.reload(rules);
-            core.serve(command, handler, reload).await
+            let reload = tokens.reload(move |rules: &Rules| authz.reload(rules));
+            core.serve(command, tokens.missing(), handler, reload).await
+        }
+        #[cfg(feature = "inbound")]
+        Command::Inbound(flags) => {
+            let inbound = inbound::inbound(
+                &rules,
+                inbound::Parts {
+                    upstreams: upstreams(&flags.connections, &[])?,
+                    response_timeout: flags.connections.response_timeout,
+                    identity: IdentityHeaders::prefixed(&flags.header_prefix)?,
+                    keep_token: flags.keep_token,
+                    keys_urls: [
+                        (Issuer::Google, flags.keys_url.clone()),
+                        (Issuer::Iap, flags.iap_keys_url.clone()),
+                    ],
+                    metrics: Arc::clone(&core.metrics),
+                    drain: core.drain.clone(),
+                },
+            )?;
+            core.serve(command, inbound.missing, inbound.handler, inbound.reload)
+                .await
         }
     }
 }
 
-/// What all commands share.
-pub(crate) struct Core {
-    pub(crate) tokens: Cache<Audience, IdToken>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) keeper: Keeper,
-    pub(crate) drain: Drain,
+fn upstreams(flags: &Connections, authorities: &[PathBuf]) -> Result<Upstreams, Error> {
+    Upstreams::new(Settings {
+        authorities: authorities.to_vec(),
+        connect_timeout: flags.connect_timeout,
+        idle_timeout: flags.idle_timeout,
+    })
 }
 
-impl Core {
-    async fn new(common: &Common) -> Result<Self, Error> {
+/// The tokens of the commands that give out tokens.
+struct Tokens {
+    cache: Cache<Audience, IdToken>,
+    keeper: Keeper,
+}
+
+impl Tokens {
+    /// Looks for credentials.
+    async fn find(flags: &Outbound, core: &Core) -> Result<Self, Error> {
         let mut builder = Builder::new();
-        if let Some(path) = &common.credentials {
+        if let Some(path) = &flags.credentials {
             builder = builder.credentials_file(path);
         }
-        if let Some(email) = &common.impersonate {
+        if let Some(email) = &flags.impersonate {
             builder = builder.impersonate(email);
         }
-        if !common.delegates.is_empty() {
-            builder = builder.delegates(&common.delegates);
+        if !flags.delegates.is_empty() {
+            builder = builder.delegates(&flags.delegates);
         }
         let credentials = builder.build().await?;
         tracing::info!(
@@ -154,38 +185,60 @@ impl Core {
             principal = credentials.principal(),
             "credentials"
         );
-        let tokens = credentials.id_tokens();
-        let metrics = Arc::new(Metrics::default());
-        metrics.watch(&tokens);
-        let keeper = Keeper::new(tokens.clone(), Arc::clone(&metrics));
-        Ok(Self {
-            tokens,
-            metrics,
-            keeper,
-            drain: Drain::default(),
+        let cache = credentials.id_tokens();
+        core.metrics.watch(&cache);
+        let keeper = Keeper::new(cache.clone(), Arc::clone(&core.metrics));
+        Ok(Self { cache, keeper })
+    }
+
+    /// The audiences that are known beforehand, and have no token.
+    fn missing(&self) -> Missing {
+        let keeper = self.keeper.clone();
+        Arc::new(move || {
+            let missing = keeper.missing().into_iter();
+            missing
+                .map(|audience| format!("no token for {audience}"))
+                .collect()
         })
     }
 
-    /// Serves until a signal, then drains. `reload` takes over new rules, and says which
-    /// audiences are now known to be wanted.
-    pub(crate) async fn serve<H, F, B>(
+    /// Keeps the audiences that new rules are known to want.
+    fn reload(
+        &self,
+        reload: impl Fn(&Rules) -> Result<Vec<Audience>, Error>,
+    ) -> impl Fn(&Rules) -> Result<(), Error> {
+        let keeper = self.keeper.clone();
+        move |rules| reload(rules).map(|audiences| keeper.only(&audiences))
+    }
+}
+
+/// What all commands share.
+#[derive(Default)]
+struct Core {
+    metrics: Arc<Metrics>,
+    drain: Drain,
+}
+
+impl Core {
+    /// Serves until a signal, then drains. `reload` takes over new rules; the process is ready
+    /// while nothing is `missing`.
+    async fn serve<H, F, B>(
         self,
         command: &Command,
+        missing: Missing,
         handler: H,
-        reload: impl Fn(&Rules) -> Result<Vec<Audience>, Error>,
+        reload: impl Fn(&Rules) -> Result<(), Error>,
     ) -> Result<(), Error>
     where
-        H: Fn(Request<Incoming>, &Peer) -> F + Clone + Send + Sync + 'static,
+        H: FnMut(Request<Incoming>, &Peer) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         let common = command.common();
         let mut signals = Signals::new()?;
-        let listener = common
-            .listen
-            .bind(common.listen_beyond_loopback, "listen-beyond-loopback")
-            .await?;
-        self.serve_admin(common).await?;
+        let (listen, anywhere) = command.listen();
+        let listener = listen.bind(anywhere, "listen-beyond-loopback").await?;
+        self.serve_admin(common, missing).await?;
         let (stop, stopped) = oneshot::channel();
         let address = listener.address();
         let serving = tokio::spawn(serve(listener, handler, self.drain.clone(), stopped));
@@ -215,7 +268,7 @@ impl Core {
         }
     }
 
-    async fn serve_admin(&self, common: &Common) -> Result<(), Error> {
+    async fn serve_admin(&self, common: &Common, missing: Missing) -> Result<(), Error> {
         let Some(admin) = &common.admin else {
             return Ok(());
         };
@@ -224,7 +277,7 @@ impl Core {
             .await?;
         tracing::info!(address = listener.address(), "admin");
         let handler = Admin {
-            keeper: self.keeper.clone(),
+            missing,
             metrics: Arc::clone(&self.metrics),
             drain: self.drain.clone(),
         }
@@ -237,10 +290,9 @@ impl Core {
         Ok(())
     }
 
-    fn reload(&self, command: &Command, reload: impl Fn(&Rules) -> Result<Vec<Audience>, Error>) {
+    fn reload(&self, command: &Command, reload: impl Fn(&Rules) -> Result<(), Error>) {
         match command.rules().and_then(|rules| reload(&rules)) {
-            Ok(audiences) => {
-                self.keeper.only(&audiences);
+            Ok(()) => {
                 self.metrics.reloads.add();
                 tracing::info!("the configuration was read again");
             }

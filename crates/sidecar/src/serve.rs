@@ -1,7 +1,9 @@
 //! The accept loop that all servers of the sidecar share: HTTP/1.1 and h2c, until the drain.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
@@ -22,7 +25,8 @@ use crate::listen::Listener;
 /// The caller's address as `X-Forwarded-For` wants it; none on a Unix socket.
 pub(crate) type Peer = Option<HeaderValue>;
 
-/// Serves every connection with this handler, until told to `stop` listening.
+/// Serves every connection with this handler, until told to `stop` listening. Each has a copy of
+/// the handler of its own.
 ///
 /// Connections that are open then go on, each with a guard of the drain.
 pub(crate) async fn serve<H, F, B>(
@@ -31,7 +35,7 @@ pub(crate) async fn serve<H, F, B>(
     drain: Drain,
     mut stop: oneshot::Receiver<()>,
 ) where
-    H: Fn(Request<Incoming>, &Peer) -> F + Clone + Send + Sync + 'static,
+    H: FnMut(Request<Incoming>, &Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
@@ -63,7 +67,7 @@ struct Server<H> {
 
 impl<H, F, B> Server<H>
 where
-    H: Fn(Request<Incoming>, &Peer) -> F + Clone + Send + Sync + 'static,
+    H: FnMut(Request<Incoming>, &Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
@@ -95,21 +99,14 @@ where
         let guard = self.drain.guard();
         let drain = self.drain.clone();
         let watch = drain.clone();
-        let handler = self.handler.clone();
+        // One request of a connection is handled at a time, though many may be answered.
+        let handler = RefCell::new(self.handler.clone());
         let http = self.http.clone();
         tokio::spawn(async move {
-            let service = service_fn(move |request: Request<Incoming>| {
-                let version = request.version();
-                let response = handler(request, &peer);
-                let drain = drain.clone();
-                async move {
-                    let mut response = response.await?;
-                    if drain.has_begun() && version < Version::HTTP_2 {
-                        let close = HeaderValue::from_static("close");
-                        response.headers_mut().entry(CONNECTION).or_insert(close);
-                    }
-                    Ok::<_, Infallible>(response)
-                }
+            let service = service_fn(move |request: Request<Incoming>| Answering {
+                closes: request.version() < Version::HTTP_2,
+                drain: drain.clone(),
+                response: (handler.borrow_mut())(request, &peer),
             });
             let connection =
                 pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
@@ -121,6 +118,35 @@ where
             }
             drop(guard);
         });
+    }
+}
+
+pin_project! {
+    /// An answer, which tells the caller to leave when the process is about to end.
+    ///
+    /// Not an async block: one would hold the handler's future twice over, and move it.
+    struct Answering<F> {
+        #[pin]
+        response: F,
+        drain: Drain,
+        closes: bool,
+    }
+}
+
+impl<F, B> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<B>, Infallible>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.response.poll(cx))?;
+        if *this.closes && this.drain.has_begun() {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().entry(CONNECTION).or_insert(close);
+        }
+        Poll::Ready(Ok(response))
     }
 }
 

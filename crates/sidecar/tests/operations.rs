@@ -158,6 +158,17 @@ async fn what_is_wrong_from_the_start_ends_it_with_a_reason_and_a_code() {
             &[
                 "proxy",
                 "--url",
+                "http://127.0.0.1:1",
+                "--ca",
+                "/nowhere.pem",
+            ],
+            2,
+            "/nowhere.pem",
+        ),
+        (
+            &[
+                "proxy",
+                "--url",
                 "https://a.run.app",
                 "--listen",
                 "unix:/no/such/place",
@@ -187,9 +198,27 @@ async fn an_open_request_is_answered_after_sigterm_and_cut_at_the_deadline() {
         }
     })
     .await;
-    for (drain, code, lets_go) in [("30", 0, true), ("0.5", 3, false)] {
+    let url = service.url();
+    let inbound = [
+        "--app",
+        &url,
+        "--iap-audience",
+        "/projects/1/apps/a",
+        "--unchecked",
+        "/",
+    ];
+    let outbound = ["--url", &*url];
+    for (command, flags, drain, code, lets_go) in [
+        ("proxy", &outbound[..], "30", 0, true),
+        ("proxy", &outbound[..], "0.5", 3, false),
+        ("inbound", &inbound[..], "30", 0, true),
+        ("inbound", &inbound[..], "0.5", 3, false),
+    ] {
+        if command == "inbound" && !cfg!(feature = "inbound") {
+            continue;
+        }
         let_go.send_replace(false);
-        let arguments = ["proxy", "--drain", drain, "--url", &service.url()];
+        let arguments = [&[command, "--drain", drain], flags].concat();
         let mut proxy = Sidecar::start(&google, &arguments).await;
         let url = proxy.url("/");
         let answer = tokio::spawn(async move { Caller::new().get(&url).await.text() });
@@ -200,6 +229,54 @@ async fn an_open_request_is_answered_after_sigterm_and_cut_at_the_deadline() {
         assert_eq!(proxy.ended().await.code(), Some(code));
         assert_eq!(answer.await.is_ok_and(|text| text == "late"), lets_go);
     }
+}
+
+#[cfg(feature = "sds")]
+#[tokio::test]
+async fn secrets_are_written_whole_into_a_file_or_into_a_directory() {
+    let google = google(HOUR).await;
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| format!("{}/{name}", directory.path().display());
+    let one = "one=https://one.example";
+    let two = "two=https://two.example";
+    for (secrets, write, files) in [
+        (
+            &[one][..],
+            "deep/er/secret.json",
+            &["deep/er/secret.json"][..],
+        ),
+        (&[one], "new/", &["new/one.json"]),
+        (&[one, two], "new", &["new/one.json", "new/two.json"]),
+        (&[one, two], "newer/", &["newer/one.json", "newer/two.json"]),
+    ] {
+        let write = place(write);
+        let mut arguments = vec!["sds", "--write", &write];
+        arguments.extend(secrets.iter().flat_map(|secret| ["--secret", secret]));
+        let mut sds = Sidecar::start(&google, &arguments).await;
+        sds.logged_times("wrote a secret", secrets.len()).await;
+        for (secret, file) in secrets.iter().zip(files) {
+            let (name, audience) = secret.split_once('=').unwrap();
+            let text = std::fs::read_to_string(place(file)).unwrap();
+            let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let resource = &json["resources"][0];
+            assert_eq!(resource["name"], name);
+            let value = &resource["generic_secret"]["secret"]["inline_string"];
+            assert!(audience_of(&google, value.as_str().unwrap(), audience));
+        }
+        let beside = std::path::Path::new(&place(files[0]))
+            .parent()
+            .unwrap()
+            .to_owned();
+        let beside = std::fs::read_dir(beside).unwrap();
+        assert_eq!(beside.count(), files.len(), "nothing half done is left");
+    }
+    let write = place("both.json");
+    let arguments = ["sds", "--write", &write, "--secret", one, "--secret", two];
+    let mut sds = Sidecar::spawn(on_gcp(&google), &arguments);
+    assert_eq!(sds.ended().await.code(), Some(2));
+    let said = sds.said().await;
+    assert!(said.contains("both.json/"), "{said}");
+    assert!(!std::path::Path::new(&write).exists());
 }
 
 #[tokio::test]
@@ -218,6 +295,54 @@ async fn no_token_is_in_any_log_or_metric() {
         assert!(!text.contains(signature), "{text}");
     }
     assert!(proxy.log().contains("fetching a token"), "the log was on");
+
+    if cfg!(feature = "inbound") {
+        let claims = google
+            .emulator()
+            .claims("caller@example.com", "https://hello.example");
+        let token = google.emulator().mint(claims);
+        let keys = format!("{}/oauth2/v3/certs", google.origin());
+        let arguments = [
+            "inbound",
+            "--log",
+            "trace",
+            "--app",
+            &service.url(),
+            "--audience",
+            "https://hello.example",
+            "--allow-email",
+            "caller@example.com",
+            "--keys-url",
+            &keys,
+        ];
+        let inbound = Sidecar::start_with(Vec::new(), &arguments).await;
+        let mut answers = String::new();
+        for (name, scheme, status) in [
+            ("authorization", "Bearer ", 200),
+            ("x-serverless-authorization", "Bearer ", 200),
+            // Not where a token is, or not a whole one: what is refused is not told either.
+            ("authorization", "Basic ", 401),
+            ("authorization", "Bearer x.", 401),
+            ("x-goog-iap-jwt-assertion", "", 401),
+        ] {
+            let value = format!("{scheme}{token}");
+            let headers = [(name, &*value)];
+            let answer = caller
+                .send(Method::GET, &inbound.url("/"), &headers, "")
+                .await;
+            assert_eq!(answer.status, status, "{name} {scheme}");
+            answers += &format!("{:?} {}", answer.headers, answer.text());
+        }
+        let metrics = caller
+            .get(&format!("http://{}/metrics", inbound.admin))
+            .await;
+        for text in [inbound.log(), metrics.text(), answers] {
+            for part in token.split('.') {
+                assert!(!text.contains(part), "{text}");
+            }
+        }
+        assert!(inbound.log().contains("was not let in"), "the log was on");
+    }
 
     if cfg!(feature = "sds") {
         let write = directory.path().to_str().unwrap();

@@ -182,6 +182,42 @@ async fn routes_by_host_and_absolute_urls_lead_to_their_services() {
 }
 
 #[tokio::test]
+async fn one_connection_may_ask_for_one_host_after_the_other() {
+    let google = google(HOUR).await;
+    let (one, two) = (Service::ok().await, Service::ok().await);
+    let routes = [
+        format!("one.local={}", one.url()),
+        format!("two.local={}", two.url()),
+    ];
+    let arguments = ["proxy", "--route", &routes[0], "--route", &routes[1]];
+    let proxy = Sidecar::start(&google, &arguments).await;
+    let ask = |target: &str, host: &str| format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n");
+    let requests = [
+        ask("/1", "one.local"),
+        ask("/2", "one.local"),
+        ask("/3", "two.local"),
+        // The URL goes before the header.
+        ask("http://one.local/4", "two.local"),
+        ask("/5", "two.local"),
+        ask("/6", "three.local"),
+        ask("/7", "one.local"),
+    ];
+    let answer = raw(&proxy.address, &requests.concat()).await;
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 6, "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1 421").count(), 1, "{answer}");
+    let paths = |service: &Service| {
+        let seen = service.seen();
+        let mut paths: Vec<_> = seen.iter().map(|seen| seen.uri.to_string()).collect();
+        paths.sort();
+        paths.concat()
+    };
+    assert_eq!(
+        (paths(&one), paths(&two)),
+        ("/1/2/4/7".into(), "/3/5".into())
+    );
+}
+
+#[tokio::test]
 async fn egress_forwards_to_named_hosts_and_refuses_tunnels_and_strangers() {
     let (google, service) = (google(HOUR).await, Service::ok().await);
     let proxy = Sidecar::start(&google, &["proxy", "--egress", "--host", "127.0.0.1"]).await;

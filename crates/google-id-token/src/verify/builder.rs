@@ -31,6 +31,7 @@ pub struct VerifierBuilder {
     tokens: usize,
     longest: Duration,
     keys_urls: Vec<(Issuer, String)>,
+    keys_of: Option<Verifier>,
     http: HttpClient,
     clock: Clock,
 }
@@ -45,6 +46,7 @@ impl Default for VerifierBuilder {
             tokens: 1024,
             longest: Duration::from_secs(5 * 60),
             keys_urls: Vec::new(),
+            keys_of: None,
             http: HttpClient::default(),
             clock: Clock::default(),
         }
@@ -140,6 +142,15 @@ impl VerifierBuilder {
         self
     }
 
+    /// Goes on with the keys of a verifier that this one is to replace, where both have them from
+    /// the same address: none. So new rules do not cost a fetch, and take over during an outage of
+    /// the issuer's. The other verifier's HTTP client and clock stay with its keys.
+    #[must_use]
+    pub fn keys_of(mut self, verifier: &Verifier) -> Self {
+        self.keys_of = Some(verifier.clone());
+        self
+    }
+
     /// The HTTP client that keys are fetched over, or a server in its place.
     #[must_use]
     pub fn http(mut self, http: HttpClient) -> Self {
@@ -214,11 +225,25 @@ impl VerifierBuilder {
             Some((_, url)) => Endpoint::parse(url, format_args!("the URL of {issuer}'s keys"))?,
             None => Endpoint::known(issuer.keys_url()),
         };
-        let uri = endpoint.uri().clone();
+        let uri = endpoint.uri();
+        let old = self
+            .keys_of
+            .as_ref()
+            .and_then(|it| it.trusted(issuer))
+            .filter(|old| old.keys.uri() == uri);
+        let keys = match old {
+            Some(old) => Arc::clone(&old.keys),
+            None => Arc::new(KeyRing::new(
+                self.http.clone(),
+                issuer,
+                uri.clone(),
+                self.clock.clone(),
+            )),
+        };
         Ok(Some(Trusted {
             issuer,
             audiences: audiences.iter().map(|it| it.as_str().into()).collect(),
-            keys: KeyRing::new(self.http.clone(), issuer, uri, self.clock.clone()),
+            keys,
         }))
     }
 }

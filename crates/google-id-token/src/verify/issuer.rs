@@ -83,5 +83,5 @@ impl Algorithm {
 pub(super) struct Trusted {
     pub(super) issuer: Issuer,
     pub(super) audiences: Vec<Arc<str>>,
-    pub(super) keys: KeyRing,
+    pub(super) keys: Arc<KeyRing>,
 }

@@ -15,6 +15,7 @@ use crate::HttpClient;
 
 /// The keys of one issuer, by way of the same cache that tokens have.
 pub(super) struct KeyRing {
+    uri: Uri,
     cache: Cache<(), Keys>,
     latest: Mutex<Option<Refetch>>,
 }
@@ -27,7 +28,7 @@ struct Refetch {
 
 impl KeyRing {
     pub(super) fn new(http: HttpClient, issuer: Issuer, uri: Uri, clock: Clock) -> Self {
-        let source = source::keys(http, issuer, uri, clock.clone());
+        let source = source::keys(http, issuer, uri.clone(), clock.clone());
         let cache = Cache::builder()
             .refresh_ahead(GRACE)
             // How often is our own business, in `newer`.
@@ -35,9 +36,15 @@ impl KeyRing {
             .clock(clock)
             .build(source);
         Self {
+            uri,
             cache,
             latest: Mutex::new(None),
         }
+    }
+
+    /// Where the keys are fetched from.
+    pub(super) fn uri(&self) -> &Uri {
+        &self.uri
     }
 
     /// The keys at hand, or those that are being fetched.

@@ -53,6 +53,20 @@ impl Verifier {
         }
     }
 
+    /// Waits until the keys of every issuer are at hand, which takes a fetch where they are not, so
+    /// that the first token need not wait for it: for readiness probes, again and again.
+    ///
+    /// # Errors
+    ///
+    /// [`RefusalKind::KeysUnavailable`] where an issuer's keys cannot be had now; the error's
+    /// source says why.
+    pub async fn ready(&self) -> Result<(), Refusal> {
+        for trusted in [&self.0.google, &self.0.iap].into_iter().flatten() {
+            trusted.keys.current().await.map_err(Refusal::keys)?;
+        }
+        Ok(())
+    }
+
     /// The whole check, if the keys for it are at hand.
     pub(super) fn verify_now(
         &self,

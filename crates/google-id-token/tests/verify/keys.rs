@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use google_emulator::{Endpoint, Fault};
-use google_id_token::verify::RefusalKind;
+use google_id_token::verify::{Issuer, RefusalKind};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -208,4 +208,38 @@ async fn the_one_who_asked_first_may_go_away() {
     first.abort();
     accepted(&verifier, &token).await;
     assert_eq!(world.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verifier_is_ready_when_it_has_every_issuers_keys() {
+    let world = World::new();
+    let verifier = world.verifier();
+    world.google.fault(Endpoint::IapKeys, Fault::status(503));
+    let refusal = verifier.ready().await.unwrap_err();
+    assert_eq!(refusal.kind(), RefusalKind::KeysUnavailable);
+    world.google.clear_faults();
+    world.pass(MINUTE).await;
+    verifier.ready().await.unwrap();
+    verifier.ready().await.unwrap();
+    accepted(&verifier, &world.token()).await;
+    assert_eq!(world.fetches(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_rules_take_over_the_keys_and_so_outlive_an_outage() {
+    let world = World::new();
+    let old = world.verifier();
+    accepted(&old, &world.token()).await;
+    world.google.fault(Endpoint::Certs, Fault::status(503));
+    let new = || world.builder().audience(crate::forge::AUDIENCE);
+    let heir = new().keys_of(&old).allow_email(crate::forge::EMAIL);
+    accepted(&heir.build().unwrap(), &world.token()).await;
+    let stranger = new().keys_of(&old).allow_email("nobody@example.com");
+    let kind = refused(&stranger.build().unwrap(), &world.token()).await;
+    assert_eq!(kind, Some(RefusalKind::NotAllowed));
+    // Keys of another address are not its keys.
+    let elsewhere = new().keys_url(Issuer::Google, "https://keys.example/certs");
+    let elsewhere = elsewhere.keys_of(&old).build().unwrap();
+    let kind = refused(&elsewhere, &world.token()).await;
+    assert_eq!(kind, Some(RefusalKind::KeysUnavailable));
 }

@@ -2,14 +2,28 @@
 
 use google_id_token::Placement;
 use http::header::{
-    CONNECTION, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, Entry, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
 
+/// Which way requests go through the sidecar.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Direction {
+    /// To services, with the token in this place.
+    Out(Placement),
+    /// To the app beside it.
+    #[cfg(feature = "inbound")]
+    In,
+}
+
 /// Takes out of a request what ends here; what is left may travel on.
 ///
-/// Returns the protocol that the caller asks to switch to, if it does.
-pub(crate) fn strip_request(headers: &mut HeaderMap, placement: Placement) -> Option<HeaderValue> {
+/// Returns the protocol that the caller asks to switch to, if it does and may.
+pub(crate) fn strip_request(headers: &mut HeaderMap, direction: Direction) -> Option<HeaderValue> {
+    if !any_ends_here(headers) {
+        return None;
+    }
     let trailers = headers.get(TE).is_some_and(|te| has_token(te, "trailers"));
     let upgrade = strip(headers);
     headers.remove(PROXY_AUTHORIZATION);
@@ -17,15 +31,47 @@ pub(crate) fn strip_request(headers: &mut HeaderMap, placement: Placement) -> Op
         // gRPC asks for them end to end (RFC 9110, section 10.1.4).
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    strip_copies(headers, placement);
-    upgrade
+    match direction {
+        Direction::Out(placement) => {
+            strip_copies(headers, placement);
+            upgrade
+        }
+        // In a connection that switched to HTTP of another version (`h2c`), further requests would
+        // pass unseen, and could name any caller.
+        #[cfg(feature = "inbound")]
+        Direction::In => {
+            upgrade.filter(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        }
+    }
 }
 
 /// Takes out of a response what ends here, and returns the protocol that it switches to.
 pub(crate) fn strip_response(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    if !any_ends_here(headers) {
+        return None;
+    }
     let upgrade = strip(headers);
     headers.remove(PROXY_AUTHENTICATE);
     upgrade
+}
+
+/// Whether there is any of the headers that are taken out here. Most messages have none, and one
+/// pass over their names is cheaper than a look-up of each.
+fn any_ends_here(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| {
+        matches!(
+            name.as_str(),
+            "connection"
+                | "keep-alive"
+                | "proxy-authenticate"
+                | "proxy-authorization"
+                | "proxy-connection"
+                | "te"
+                | "transfer-encoding"
+                | "upgrade"
+                | "x-serverless-authorization"
+        )
+    })
 }
 
 /// Puts the wish to switch protocols back, for the next hop.
@@ -65,18 +111,25 @@ fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
 
 /// Adds this hop to what the service is told of the caller.
 pub(crate) fn forwarded(headers: &mut HeaderMap, peer: Option<&HeaderValue>) {
+    // Once for all that is added: a map that is full is built anew.
+    headers.reserve(ADDED);
     if let Some(peer) = peer {
-        let value = match headers.get(FORWARDED_FOR) {
-            None => peer.clone(),
-            Some(before) => {
-                let mut list = before.as_bytes().to_vec();
-                list.extend_from_slice(b", ");
-                list.extend_from_slice(peer.as_bytes());
-                // Two header values and a comma make a header value.
-                HeaderValue::from_bytes(&list).unwrap_or_else(|_| peer.clone())
+        match headers.entry(FORWARDED_FOR) {
+            Entry::Vacant(entry) => {
+                entry.insert(peer.clone());
             }
-        };
-        headers.insert(FORWARDED_FOR, value);
+            Entry::Occupied(mut entry) => {
+                let mut list = Vec::new();
+                for before in entry.iter() {
+                    list.extend_from_slice(before.as_bytes());
+                    list.extend_from_slice(b", ");
+                }
+                list.extend_from_slice(peer.as_bytes());
+                // Header values and commas make a header value.
+                let list = HeaderValue::from_bytes(&list).unwrap_or_else(|_| peer.clone());
+                entry.insert(list);
+            }
+        }
     }
     headers
         .entry(FORWARDED_PROTO)
@@ -108,6 +161,8 @@ const HOP_BY_HOP: [HeaderName; 5] = [
     UPGRADE,
 ];
 pub(crate) const SERVERLESS: HeaderName = HeaderName::from_static("x-serverless-authorization");
+/// How many headers a request gets on its way: three of this hop, and the token.
+const ADDED: usize = 4;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -115,6 +170,8 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const OUT: Direction = Direction::Out(Placement::Authorization);
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -136,7 +193,7 @@ mod tests {
             ("trailer", "x-sum"),
             ("traceparent", "00-1-2-01"),
         ]);
-        assert_eq!(strip_request(&mut map, Placement::Authorization), None);
+        assert_eq!(strip_request(&mut map, OUT), None);
         assert_eq!(
             map,
             headers(&[("trailer", "x-sum"), ("traceparent", "00-1-2-01")])
@@ -146,19 +203,50 @@ mod tests {
     #[test]
     fn grpcs_te_trailers_stays_and_other_codings_go() {
         let mut map = headers(&[("te", "gzip, trailers")]);
-        strip_request(&mut map, Placement::Authorization);
+        strip_request(&mut map, OUT);
         assert_eq!(map, headers(&[("te", "trailers")]));
     }
 
     #[test]
     fn a_wish_to_switch_protocols_is_told_apart_from_a_stray_header() {
         let mut map = headers(&[("connection", "Upgrade"), ("upgrade", "websocket")]);
-        let protocol = strip_request(&mut map, Placement::Authorization);
+        let protocol = strip_request(&mut map, OUT);
         assert_eq!(protocol, Some(HeaderValue::from_static("websocket")));
         assert!(map.is_empty());
         let mut map = headers(&[("upgrade", "h2c")]);
-        assert_eq!(strip_request(&mut map, Placement::Authorization), None);
+        assert_eq!(strip_request(&mut map, OUT), None);
         assert!(map.is_empty());
+    }
+
+    #[cfg(feature = "inbound")]
+    #[test]
+    fn an_app_is_asked_to_switch_to_websocket_and_to_nothing_else() {
+        for (protocol, switches) in [
+            ("websocket", true),
+            ("WebSocket", true),
+            ("h2c", false),
+            ("h2c, websocket", false),
+            ("TLS/1.0", false),
+        ] {
+            let mut map = headers(&[("connection", "upgrade, http2-settings")]);
+            map.insert("upgrade", HeaderValue::from_static(protocol));
+            map.insert("http2-settings", HeaderValue::from_static("AAMAAABk"));
+            let asked = strip_request(&mut map, Direction::In);
+            assert_eq!(asked.is_some(), switches, "{protocol}");
+            assert!(map.is_empty());
+        }
+    }
+
+    #[cfg(feature = "inbound")]
+    #[test]
+    fn what_the_caller_proves_itself_with_reaches_the_door() {
+        let sent = [
+            ("authorization", "Bearer a"),
+            ("x-serverless-authorization", "Bearer b"),
+        ];
+        let mut map = headers(&sent);
+        strip_request(&mut map, Direction::In);
+        assert_eq!(map, headers(&sent));
     }
 
     #[test]
@@ -174,7 +262,7 @@ mod tests {
             Placement::Both,
         ] {
             let mut map = headers(&sent);
-            strip_request(&mut map, placement);
+            strip_request(&mut map, Direction::Out(placement));
             assert_eq!(map, headers(&[("authorization", "Basic app")]));
         }
     }
@@ -182,10 +270,13 @@ mod tests {
     #[test]
     fn the_chain_of_callers_grows_by_one() {
         let peer = HeaderValue::from_static("127.0.0.1");
-        let mut map = headers(&[("x-forwarded-for", "10.0.0.7")]);
+        let mut map = headers(&[
+            ("x-forwarded-for", "10.0.0.7"),
+            ("x-forwarded-for", "10.0.0.8"),
+        ]);
         forwarded(&mut map, Some(&peer));
         forwarded_host(&mut map, &HeaderValue::from_static("app.local"));
-        assert_eq!(map["x-forwarded-for"], "10.0.0.7, 127.0.0.1");
+        assert_eq!(map["x-forwarded-for"], "10.0.0.7, 10.0.0.8, 127.0.0.1");
         assert_eq!(map["x-forwarded-host"], "app.local");
         assert_eq!(map["x-forwarded-proto"], "http");
     }

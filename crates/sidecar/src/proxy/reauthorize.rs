@@ -6,15 +6,13 @@ use std::task::{Context, Poll, ready};
 
 use google_id_token::{Audience, Cache, IdToken, RefreshOnUnauthorized};
 use http::header::WWW_AUTHENTICATE;
-use http::{Request, Response, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
-use http_body_util::{Either, Empty};
-use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tower::retry::Policy as _;
 use tower::{BoxError, Layer, Service};
 
-use super::RequestBody;
+use super::{RequestBody, ResponseBody, audience};
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 
@@ -25,12 +23,15 @@ use crate::policy::Policy;
 #[derive(Clone, Debug)]
 pub(crate) struct Reauthorize<S> {
     inner: S,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<S>>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Shared<S> {
+    /// What second attempts go through.
+    inner: S,
     judge: RefreshOnUnauthorized<Policy>,
+    policy: Policy,
     metrics: Arc<Metrics>,
 }
 
@@ -39,21 +40,27 @@ impl<S> Reauthorize<S> {
         policy: Policy,
         tokens: Cache<Audience, IdToken>,
         metrics: Arc<Metrics>,
-    ) -> impl Layer<S, Service = Self> + Clone {
-        let judge = RefreshOnUnauthorized::new(policy, tokens);
-        let shared = Arc::new(Shared { judge, metrics });
-        tower::layer::layer_fn(move |inner| Self {
+    ) -> impl Layer<S, Service = Self> + Clone
+    where
+        S: Clone,
+    {
+        tower::layer::layer_fn(move |inner: S| Self {
+            shared: Arc::new(Shared {
+                inner: inner.clone(),
+                judge: RefreshOnUnauthorized::new(policy.clone(), tokens.clone()),
+                policy: policy.clone(),
+                metrics: Arc::clone(&metrics),
+            }),
             inner,
-            shared: Arc::clone(&shared),
         })
     }
 }
 
 impl<S> Service<Request<RequestBody>> for Reauthorize<S>
 where
-    S: Service<Request<RequestBody>, Response = Response<Incoming>, Error = BoxError> + Clone,
+    S: Service<Request<RequestBody>, Response = Response<ResponseBody>, Error = BoxError> + Clone,
 {
-    type Response = Response<Incoming>;
+    type Response = Response<ResponseBody>;
     type Error = BoxError;
     type Future = ReauthorizeFuture<S>;
 
@@ -62,8 +69,12 @@ where
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let Shared {
+            policy, metrics, ..
+        } = &*self.shared;
+        metrics.serves(|| audience(policy, request.uri()));
         let again = if request.body().is_end_stream() {
-            Again::Whole(copy(&request))
+            Again::Whole(Head::copy(&request))
         } else {
             Again::TokenOnly(request.uri().clone())
         };
@@ -71,8 +82,7 @@ where
             state: State::First {
                 response: self.inner.call(request),
             },
-            again: Some(again),
-            inner: self.inner.clone(),
+            again,
             shared: Arc::clone(&self.shared),
         }
     }
@@ -80,8 +90,15 @@ where
 
 /// What is kept of a request for the case of a 401.
 enum Again {
-    Whole(Request<RequestBody>),
+    Whole(Head),
     TokenOnly(Uri),
+}
+
+/// A request without a body. Its headers are kept as a list: most are never needed again.
+struct Head {
+    method: Method,
+    uri: Uri,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 type Refresh = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -93,9 +110,8 @@ pin_project! {
     {
         #[pin]
         state: State<S::Future>,
-        again: Option<Again>,
-        inner: S,
-        shared: Arc<Shared>,
+        again: Again,
+        shared: Arc<Shared<S>>,
     }
 }
 
@@ -110,9 +126,9 @@ pin_project! {
 
 impl<S> Future for ReauthorizeFuture<S>
 where
-    S: Service<Request<RequestBody>, Response = Response<Incoming>, Error = BoxError>,
+    S: Service<Request<RequestBody>, Response = Response<ResponseBody>, Error = BoxError> + Clone,
 {
-    type Output = Result<Response<Incoming>, BoxError>;
+    type Output = Result<Response<ResponseBody>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -123,15 +139,15 @@ where
                     if response.status() != StatusCode::UNAUTHORIZED {
                         return Poll::Ready(Ok(response));
                     }
-                    let Some(refresh) = this
-                        .again
-                        .as_ref()
-                        .and_then(|again| this.shared.refresh(again, &response))
-                    else {
+                    let uri = match &*this.again {
+                        Again::Whole(head) => &head.uri,
+                        Again::TokenOnly(uri) => uri,
+                    };
+                    let Some(refresh) = this.shared.refresh(uri, &response) else {
                         return Poll::Ready(Ok(response));
                     };
                     this.shared.metrics.refused_tokens.add();
-                    if matches!(this.again, Some(Again::TokenOnly(_))) {
+                    if matches!(this.again, Again::TokenOnly(_)) {
                         // The flight goes on by itself; nobody here waits for it.
                         drop(refresh);
                         return Poll::Ready(Ok(response));
@@ -140,12 +156,12 @@ where
                 }
                 StateProj::Refresh { refresh } => {
                     ready!(refresh.as_mut().poll(cx));
-                    let Some(Again::Whole(request)) = this.again.take() else {
+                    let Again::Whole(head) = this.again else {
                         unreachable!("only whole requests wait for a refresh");
                     };
                     this.shared.metrics.retries.add();
                     // Always ready: see `proxy::stack`.
-                    let response = this.inner.call(request);
+                    let response = this.shared.inner.clone().call(head.take());
                     this.state.set(State::Second { response });
                 }
                 StateProj::Second { response } => return response.poll(cx),
@@ -154,13 +170,9 @@ where
     }
 }
 
-impl Shared {
+impl<S> Shared<S> {
     /// A refresh of the token, where the answer blames it.
-    fn refresh(&self, again: &Again, response: &Response<Incoming>) -> Option<Refresh> {
-        let uri = match again {
-            Again::Whole(request) => request.uri(),
-            Again::TokenOnly(uri) => uri,
-        };
+    fn refresh(&self, uri: &Uri, response: &Response<ResponseBody>) -> Option<Refresh> {
         let mut request = Request::new(());
         *request.uri_mut() = uri.clone();
         let mut answer = Response::new(());
@@ -175,10 +187,29 @@ impl Shared {
     }
 }
 
-fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(Either::Right(Empty::new()));
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    copy
+impl Head {
+    fn copy(request: &Request<RequestBody>) -> Self {
+        let headers = request.headers();
+        let mut list = Vec::with_capacity(headers.len());
+        list.extend(
+            headers
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
+        Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            headers: list,
+        }
+    }
+
+    fn take(&mut self) -> Request<RequestBody> {
+        let mut request = Request::new(RequestBody::Empty);
+        *request.method_mut() = std::mem::take(&mut self.method);
+        *request.uri_mut() = std::mem::take(&mut self.uri);
+        for (name, value) in self.headers.drain(..) {
+            request.headers_mut().append(name, value);
+        }
+        request
+    }
 }

@@ -10,7 +10,6 @@ use google_id_token::SourceError;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
-use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use pin_project_lite::pin_project;
 use tower::{BoxError, Layer, Service};
@@ -33,8 +32,8 @@ pub(crate) enum Failure {
     Misdirected(String),
     /// The request has no host, or one that is none.
     BadHost,
-    /// A tunnel was asked for: a token cannot be put into one.
-    Tunnel,
+    /// A tunnel was asked for, and cannot be had: this is why.
+    Tunnel(&'static str),
 }
 
 impl Failure {
@@ -51,7 +50,7 @@ impl Failure {
             Self::Timeout(_) => (StatusCode::GATEWAY_TIMEOUT, DEADLINE_EXCEEDED, None),
             Self::Misdirected(_) => (StatusCode::MISDIRECTED_REQUEST, UNIMPLEMENTED, None),
             Self::BadHost => (StatusCode::BAD_REQUEST, INVALID_ARGUMENT, None),
-            Self::Tunnel => (
+            Self::Tunnel(_) => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 UNIMPLEMENTED,
                 Some((ALLOW, HeaderValue::from_static(METHODS))),
@@ -95,7 +94,7 @@ impl Failure {
             Self::Timeout(_) => "timeout",
             Self::Misdirected(_) => "misdirected",
             Self::BadHost => "bad-host",
-            Self::Tunnel => "tunnel",
+            Self::Tunnel(_) => "tunnel",
         }
     }
 
@@ -108,7 +107,7 @@ impl Failure {
             Self::Upstream(message) => format!("the service broke off: {message}"),
             Self::Timeout(message) | Self::Misdirected(message) => message,
             Self::BadHost => "the request names no host that can be read".to_owned(),
-            Self::Tunnel => TUNNEL.to_owned(),
+            Self::Tunnel(why) => why.to_owned(),
         }
     }
 
@@ -153,7 +152,7 @@ impl<S> Rescue<S> {
 
 impl<S> Service<Request<RequestBody>> for Rescue<S>
 where
-    S: Service<Request<RequestBody>, Response = Response<Incoming>, Error = BoxError>,
+    S: Service<Request<RequestBody>, Response = Response<ResponseBody>, Error = BoxError>,
 {
     type Response = Response<ResponseBody>;
     type Error = std::convert::Infallible;
@@ -186,14 +185,14 @@ pin_project! {
 
 impl<F> Future for RescueFuture<F>
 where
-    F: Future<Output = Result<Response<Incoming>, BoxError>>,
+    F: Future<Output = Result<Response<ResponseBody>, BoxError>>,
 {
     type Output = Result<Response<ResponseBody>, std::convert::Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = match ready!(this.response.poll(cx)) {
-            Ok(response) => response.map(Either::Left),
+            Ok(response) => response,
             Err(error) => {
                 let failure = Failure::of(error, this.route);
                 let reason = failure.reason();
@@ -243,10 +242,9 @@ pub(crate) fn seconds(wait: Duration) -> u64 {
 /// How long callers are asked to wait where nobody said otherwise: the longest time that the
 /// cache leaves a failing source alone while requests want a token.
 pub(crate) const RETRY: Duration = Duration::from_secs(5);
-const REASON: HeaderName = HeaderName::from_static("x-id-token-sidecar");
+/// The failure in one word, on the sidecar's own answers.
+pub(crate) const REASON: HeaderName = HeaderName::from_static("x-id-token-sidecar");
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
-const TUNNEL: &str = "CONNECT is not served: what goes through a tunnel is encrypted, so no token \
-    can be put on it; send http:// URLs to this proxy, it speaks https to the service";
 const INVALID_ARGUMENT: &str = "3";
 const DEADLINE_EXCEEDED: &str = "4";
 const UNIMPLEMENTED: &str = "12";

@@ -4,50 +4,56 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use google_id_token::Placement;
 use http::header::{HOST, LOCATION};
 use http::uri::Authority;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
 use tower::{BoxError, Layer, Service};
 
-use super::RequestBody;
-use super::headers::{ask_for_upgrade, forwarded_host, strip_request, strip_response};
+use super::headers::{Direction, ask_for_upgrade, forwarded_host, strip_request, strip_response};
 use super::route::{Route, Upstream};
 use super::tunnel::Tunnels;
+use super::{RequestBody, ResponseBody};
 
 /// Gives requests the service's URL, drops the headers that end here, joins the two sides of an
 /// upgrade, and leads `Location` back through the proxy.
 #[derive(Clone, Debug)]
 pub(crate) struct Rewrite<S> {
     inner: S,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     route: Arc<Route>,
-    placement: Placement,
+    direction: Direction,
     tunnels: Tunnels,
 }
 
 impl<S> Rewrite<S> {
     pub(crate) fn layer(
         route: Arc<Route>,
-        placement: Placement,
+        direction: Direction,
         tunnels: Tunnels,
     ) -> impl Layer<S, Service = Self> + Clone {
+        let shared = Arc::new(Shared {
+            route,
+            direction,
+            tunnels,
+        });
         tower::layer::layer_fn(move |inner| Self {
             inner,
-            route: Arc::clone(&route),
-            placement,
-            tunnels: tunnels.clone(),
+            shared: Arc::clone(&shared),
         })
     }
 }
 
 impl<S> Service<Request<RequestBody>> for Rewrite<S>
 where
-    S: Service<Request<RequestBody>, Response = Response<Incoming>, Error = BoxError>,
+    S: Service<Request<RequestBody>, Response = Response<ResponseBody>, Error = BoxError>,
 {
-    type Response = Response<Incoming>;
+    type Response = Response<ResponseBody>;
     type Error = BoxError;
     type Future = RewriteFuture<S::Future>;
 
@@ -56,7 +62,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
-        let protocol = strip_request(request.headers_mut(), self.placement);
+        let protocol = strip_request(request.headers_mut(), self.shared.direction);
         let upgrade = protocol.map(|protocol| {
             ask_for_upgrade(request.headers_mut(), protocol);
             hyper::upgrade::on(&mut request)
@@ -66,11 +72,30 @@ where
             Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
             None => host,
         };
-        if let Some(local) = &local {
-            forwarded_host(request.headers_mut(), local);
-        }
+        let local = match self.shared.direction {
+            Direction::Out(_) => {
+                if let Some(local) = &local {
+                    forwarded_host(request.headers_mut(), local);
+                }
+                local
+            }
+            // The app has the name that its callers know it by; by h2, the connection's is the
+            // one that counts.
+            #[cfg(feature = "inbound")]
+            Direction::In => {
+                if let Some(local) = local {
+                    let h2c = self.shared.route.upstream.as_ref().is_some_and(|it| it.h2c);
+                    if h2c {
+                        forwarded_host(request.headers_mut(), &local);
+                    } else {
+                        request.headers_mut().insert(HOST, local);
+                    }
+                }
+                None
+            }
+        };
         let named;
-        let upstream = match &self.route.upstream {
+        let upstream = match &self.shared.route.upstream {
             Some(upstream) => Some(upstream),
             None => {
                 named = local
@@ -87,12 +112,14 @@ where
         // What this hop speaks is settled by ALPN, whatever the caller spoke.
         *request.version_mut() = Version::HTTP_11;
         RewriteFuture {
-            authority: request.uri().authority().cloned(),
+            authority: match self.shared.route.upstream {
+                Some(_) => None,
+                None => request.uri().authority().cloned(),
+            },
             response: self.inner.call(request),
-            route: Arc::clone(&self.route),
+            shared: Arc::clone(&self.shared),
             local,
             upgrade,
-            tunnels: self.tunnels.clone(),
         }
     }
 }
@@ -102,19 +129,20 @@ pin_project! {
     pub(crate) struct RewriteFuture<F> {
         #[pin]
         response: F,
-        route: Arc<Route>,
+        shared: Arc<Shared>,
+        // The service, where the request named it.
         authority: Option<Authority>,
+        // The name under which the caller reached this proxy, where `Location` is to lead to it.
         local: Option<HeaderValue>,
         upgrade: Option<OnUpgrade>,
-        tunnels: Tunnels,
     }
 }
 
 impl<F> Future for RewriteFuture<F>
 where
-    F: Future<Output = Result<Response<Incoming>, BoxError>>,
+    F: Future<Output = Result<Response<ResponseBody>, BoxError>>,
 {
-    type Output = Result<Response<Incoming>, BoxError>;
+    type Output = Result<Response<ResponseBody>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -123,12 +151,14 @@ where
         if response.status() == StatusCode::SWITCHING_PROTOCOLS
             && let (Some(caller), Some(protocol)) = (this.upgrade.take(), protocol)
         {
-            this.tunnels.join(caller, hyper::upgrade::on(&mut response));
+            this.shared
+                .tunnels
+                .join(caller, hyper::upgrade::on(&mut response));
             ask_for_upgrade(response.headers_mut(), protocol);
         }
         if let (Some(location), Some(local)) = (response.headers().get(LOCATION), &this.local) {
             let named;
-            let upstream = match &this.route.upstream {
+            let upstream = match &this.shared.route.upstream {
                 Some(upstream) => Some(upstream),
                 None => {
                     named = this.authority.as_ref().map(Upstream::named);

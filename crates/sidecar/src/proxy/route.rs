@@ -7,6 +7,7 @@ use google_id_token::{SourceError, is_loopback};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Uri};
 
+use super::client::Transport;
 use crate::error::Error;
 use crate::metrics::Counters;
 
@@ -102,6 +103,17 @@ impl Upstream {
             authority,
             prefix: String::new(),
             h2c: false,
+        }
+    }
+
+    /// How it is reached.
+    pub(crate) fn transport(&self) -> Transport {
+        if self.h2c {
+            Transport::H2c
+        } else if self.scheme == Scheme::HTTP {
+            Transport::Plain
+        } else {
+            Transport::Tls
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use google_id_token::{AudiencePolicy, Decision, is_loopback};
 use http::header::HOST;
-use http::{Method, Request};
+use http::{HeaderValue, Method, Request};
 
 use super::rescue::Failure;
 use super::rewrite::authority;
@@ -46,12 +46,12 @@ impl<S> Router<S> {
     ///
     /// # Errors
     ///
-    /// For rules that lead nowhere, and for URLs that no token may go to.
+    /// For rules that lead nowhere, for URLs that no token may go to, and those of `stack`.
     pub(crate) fn new(
         rules: &Rules,
         any_host: bool,
         policy: Policy,
-        mut stack: impl FnMut(String, Option<Upstream>) -> S,
+        mut stack: impl FnMut(String, Option<Upstream>) -> Result<S, Error>,
     ) -> Result<Self, Error> {
         let default = match &rules.url {
             None => None,
@@ -59,7 +59,7 @@ impl<S> Router<S> {
                 let upstream = Upstream::parse(url)?;
                 Some(Default {
                     host: upstream.authority.host().to_owned(),
-                    stack: stack("default".to_owned(), Some(upstream)),
+                    stack: stack("default".to_owned(), Some(upstream))?,
                     local: if any_host {
                         Local::Any
                     } else {
@@ -76,10 +76,13 @@ impl<S> Router<S> {
                     "{host:?} is not a host: a route is HOST=URL, as in app.local=https://host"
                 )));
             }
-            let stack = stack(host.clone(), Some(Upstream::parse(url)?));
+            let stack = stack(host.clone(), Some(Upstream::parse(url)?))?;
             by_host.insert(host, stack);
         }
-        let egress = rules.egress.then(|| stack("egress".to_owned(), None));
+        let egress = match rules.egress {
+            true => Some(stack("egress".to_owned(), None)?),
+            false => None,
+        };
         if default.is_none() && by_host.is_empty() && egress.is_none() {
             return Err(Error::config(
                 "there is nowhere to send requests to: give --url, --route or --egress",
@@ -95,8 +98,8 @@ impl<S> Router<S> {
 
     /// The route of this request.
     pub(crate) fn find<B>(&self, request: &Request<B>) -> Result<&S, Failure> {
-        if *request.method() == Method::CONNECT {
-            return Err(Failure::Tunnel);
+        if is_connect(request) {
+            return Err(Failure::Tunnel(TUNNEL));
         }
         let name = match request.uri().authority() {
             Some(authority) => Some(authority.as_str()),
@@ -125,6 +128,16 @@ impl<S> Router<S> {
                 "no route leads to {name}: add it with --route, or allow the name with --local-host"
             ))),
         }
+    }
+
+    /// The `Host` of a request whose route follows from that alone.
+    pub(crate) fn decides_by<'a, B>(&self, request: &'a Request<B>) -> Option<&'a HeaderValue> {
+        let more =
+            self.egress.is_some() || request.uri().authority().is_some() || is_connect(request);
+        if more {
+            return None;
+        }
+        request.headers().get(HOST)
     }
 
     fn named(&self, name: &str) -> Option<&S> {
@@ -170,12 +183,16 @@ impl<S> Default<S> {
         match &self.local {
             Local::Any => true,
             Local::LoopbackAnd(more) => {
-                is_loopback(host)
+                more.iter().any(|name| host.eq_ignore_ascii_case(name))
                     || host.eq_ignore_ascii_case(&self.host)
-                    || more.iter().any(|name| host.eq_ignore_ascii_case(name))
+                    || is_loopback(host)
             }
         }
     }
+}
+
+fn is_connect<B>(request: &Request<B>) -> bool {
+    *request.method() == Method::CONNECT
 }
 
 /// A host without its port.
@@ -187,6 +204,9 @@ fn bare(name: &str) -> &str {
     }
 }
 
+const TUNNEL: &str = "CONNECT is not served: what goes through a tunnel is encrypted, so no token \
+    can be put on it; send http:// URLs to this proxy, it speaks https to the service";
+
 /// Routes that only name themselves, for this file's tests.
 #[cfg(test)]
 mod tests {
@@ -194,7 +214,7 @@ mod tests {
 
     fn router(rules: Rules) -> Result<Router<String>, Error> {
         let policy = Policy::new(&rules, []).unwrap();
-        Router::new(&rules, false, policy, |name, _| name)
+        Router::new(&rules, false, policy, |name, _| Ok(name))
     }
 
     fn get(router: &Router<String>, uri: &str, host: Option<&str>) -> Result<String, &'static str> {

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use google_emulator::{Endpoint, Fault};
-use http::{Method, StatusCode};
+use google_emulator::{Endpoint, Fault, Rejection};
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderValue, Method, Response, StatusCode};
 use tokio::time::{Instant, timeout};
 
 use super::load::Load;
 use super::{HELLO, HELLO_SECRET, address, served};
 use crate::support::envoy::{self, Envoy};
+use crate::support::service::full;
 use crate::support::{Caller, HOUR, Service, Sidecar, audience_of, google};
 
 #[tokio::test]
@@ -34,7 +36,8 @@ async fn sds_by_file_reaches_envoy_and_every_rotation_does_too() {
     let (google, service) = (google(Duration::from_secs(10)).await, Service::ok().await);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_str().unwrap();
-    let arguments = [HELLO_SECRET, &["--write", path]].concat();
+    let file = format!("{path}/hello.json");
+    let arguments = [HELLO_SECRET, &["--write", &file]].concat();
     let mut sidecar = Sidecar::start(&google, &arguments).await;
     sidecar.logged("wrote a secret").await;
     let text = envoy::example("sds-file.yaml").to_string();
@@ -118,6 +121,66 @@ async fn sds_killed_leaves_envoy_its_last_token() {
         let token = service.last().header("authorization").unwrap().to_owned();
         assert!(audience_of(&google, &token, HELLO));
     }
+}
+
+#[tokio::test]
+async fn sds_killed_leaves_envoy_a_token_that_ends_and_a_new_sidecar_brings_the_next() {
+    let google = google(Duration::from_secs(10)).await;
+    let emulator = google.emulator().clone();
+    // A door that checks tokens, and says for itself what it makes of a dead one.
+    let service = Service::start(move |request| {
+        let authorization = &request.headers()["authorization"];
+        let token = authorization.to_str().unwrap().strip_prefix("Bearer ");
+        let good = emulator.verify(token.unwrap(), HELLO).is_ok();
+        async move {
+            let mut response = Response::new(full("the service's own words"));
+            if !good {
+                *response.status_mut() = StatusCode::UNAUTHORIZED;
+                let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+                response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+            }
+            response
+        }
+    })
+    .await;
+    let sidecar = Sidecar::start(&google, HELLO_SECRET).await;
+    let envoy = start("sds.yaml", &service, &sidecar).await;
+    served(&envoy).await;
+    let listen = sidecar.address.clone();
+    drop(sidecar);
+
+    // Until its `exp`, the last token serves; the sidecar is not missed.
+    let caller = Caller::new();
+    let last = service.last().header("authorization").unwrap().to_owned();
+    let ended = timeout(Duration::from_secs(30), async {
+        loop {
+            let answer = caller.get(&envoy.url("/")).await;
+            if answer.status != StatusCode::OK {
+                return answer;
+            }
+        }
+    });
+    let answer = ended.await.expect("a token of ten seconds ends");
+    let token = last.strip_prefix("Bearer ").unwrap();
+    let verdict = google.emulator().verify(token, HELLO).map(drop);
+    assert_eq!(verdict, Err(Rejection::Expired), "it served to its end");
+    // Then Envoy goes on sending it: the refusal is the service's, not Envoy's.
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(answer.text(), "the service's own words");
+    assert!(answer.header("www-authenticate").is_some());
+    for _ in 0..20 {
+        let before = service.seen().len();
+        let answer = caller.get(&envoy.url("/")).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(service.seen().len(), before + 1, "it reaches the service");
+        assert_eq!(service.last().header("authorization"), Some(&*last));
+    }
+
+    // A new sidecar in the same place: Envoy finds it by itself.
+    let arguments = [HELLO_SECRET, &["--listen", &listen]].concat();
+    let _sidecar = Sidecar::start(&google, &arguments).await;
+    served(&envoy).await;
+    assert_ne!(service.last().header("authorization"), Some(&*last));
 }
 
 #[tokio::test]
