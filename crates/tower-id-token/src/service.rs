@@ -145,7 +145,12 @@ impl<S, P: AudiencePolicy> AddIdToken<S, P> {
 
     fn consider<B>(&self, request: &Request<B>) -> Step {
         let uri = request.uri();
-        match decide(&self.policy, request) {
+        let own = request.extensions().get::<RequestAudience>();
+        let decision = match own.and_then(|own| own.for_uri(uri)) {
+            Some(audience) => Decision::Token(audience.into()),
+            None => self.policy.decide(uri),
+        };
+        match decision {
             Decision::Pass => Step::Pass,
             Decision::Refuse => Step::Refuse(unnamed(uri)),
             Decision::Token(_) if self.placement.is_taken(request.headers()) => Step::Pass,
@@ -162,16 +167,6 @@ impl<S, P: AudiencePolicy> AddIdToken<S, P> {
     {
         self.placement.place(request.headers_mut(), value);
         ResponseFuture::inner(self.inner.call(request))
-    }
-}
-
-#[inline]
-fn decide<'a, B>(policy: &'a impl AudiencePolicy, request: &'a Request<B>) -> Decision<'a> {
-    let uri = request.uri();
-    let own = request.extensions().get::<RequestAudience>();
-    match own.and_then(|own| own.for_uri(uri)) {
-        Some(audience) => Decision::Token(audience.into()),
-        None => policy.decide(uri),
     }
 }
 
