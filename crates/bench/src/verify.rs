@@ -74,7 +74,7 @@ impl Row {
 /// Where the emulator finds no port, or a peer does not get along with it.
 pub async fn rows() -> Result<(Vec<Row>, Server), BoxError> {
     let server = Emulator::new().serve().await?;
-    let mut rows = vec![signature_alone(server.emulator())];
+    let mut rows = vec![ring_alone(server.emulator())];
     let ours = |name, title, remember, tokens| {
         let verifier = Verifier::builder()
             .audience(AUDIENCE)
@@ -106,28 +106,37 @@ pub async fn rows() -> Result<(Vec<Row>, Server), BoxError> {
     Ok((rows, server))
 }
 
-/// RS256 and nothing else: the key is read beforehand, the signature is decoded each time.
-fn signature_alone(emulator: &Emulator) -> Row {
+/// ring's RS256 and nothing else.
+fn ring_alone(emulator: &Emulator) -> Row {
     let (n, e) = modulus_and_exponent(emulator);
-    let key = Arc::new(RsaPublicKeyComponents { n, e });
-    Row::new(FLOOR, "the signature alone (ring, RS256)", move |tokens| {
-        let key = Arc::clone(&key);
-        async move {
-            let verifies = |signed: &str, signature: &[u8]| {
-                key.verify(&RSA_PKCS1_2048_8192_SHA256, signed.as_bytes(), signature)
-                    .is_ok()
-            };
-            tokens.iter().filter(|it| split(it, verifies)).count()
-        }
+    let key = RsaPublicKeyComponents { n, e };
+    let title = "the signature alone (ring, RS256)";
+    signature_alone(FLOOR, title, move |signed, signature| {
+        key.verify(&RSA_PKCS1_2048_8192_SHA256, signed, signature)
+            .is_ok()
+    })
+}
+
+/// A signature check and nothing else: the key is read beforehand, the signature is decoded each
+/// time.
+fn signature_alone(
+    name: &'static str,
+    title: &'static str,
+    verifies: impl Fn(&[u8], &[u8]) -> bool + Send + Sync + 'static,
+) -> Row {
+    let verifies = Arc::new(verifies);
+    Row::new(name, title, move |tokens| {
+        let verifies = Arc::clone(&verifies);
+        async move { tokens.iter().filter(|it| split(it, &*verifies)).count() }
     })
 }
 
 /// Whether what is signed and its signature are what this function wants.
-fn split(token: &str, verifies: impl Fn(&str, &[u8]) -> bool) -> bool {
+fn split(token: &str, verifies: impl Fn(&[u8], &[u8]) -> bool) -> bool {
     let (signed, signature) = token.rsplit_once('.').unwrap_or_default();
     let mut bytes = [0; 256];
     let decoded = URL_SAFE_NO_PAD.decode_slice(signature, &mut bytes);
-    decoded.is_ok() && verifies(signed, &bytes)
+    decoded.is_ok() && verifies(signed.as_bytes(), &bytes)
 }
 
 fn modulus_and_exponent(emulator: &Emulator) -> (Vec<u8>, Vec<u8>) {
