@@ -450,23 +450,7 @@ async fn no_tunnel_and_no_other_http_leads_past_the_door() {
 #[tokio::test]
 async fn a_websocket_comes_in_with_a_token_and_not_without() {
     let google = google(HOUR).await;
-    let app = Service::start(|mut request| async move {
-        let upgrade = hyper::upgrade::on(&mut request);
-        tokio::spawn(async move {
-            let mut socket = TokioIo::new(upgrade.await.unwrap());
-            let mut bytes = [0; 4];
-            socket.read_exact(&mut bytes).await.unwrap();
-            bytes.reverse();
-            socket.write_all(&bytes).await.unwrap();
-            socket.shutdown().await.unwrap();
-        });
-        let response = Response::builder().status(101);
-        let response = response
-            .header("connection", "upgrade")
-            .header("upgrade", "websocket");
-        response.body(full("")).unwrap()
-    })
-    .await;
+    let app = Service::backwards().await;
     // By h2 without TLS as well: an upgrade is for HTTP/1.1.
     for url in [app.url(), app.h2c_url()] {
         let sidecar = start(&google, &url, &[]).await;

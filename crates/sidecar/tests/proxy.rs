@@ -386,24 +386,7 @@ async fn h2_callers_and_h2_services_meet_and_trailers_pass_both_ways() {
 #[tokio::test]
 async fn an_upgraded_connection_carries_bytes_both_ways() {
     let google = google(HOUR).await;
-    let service = Service::start(|mut request| async move {
-        assert!(request.headers().contains_key("authorization"));
-        let upgrade = hyper::upgrade::on(&mut request);
-        tokio::spawn(async move {
-            let mut socket = TokioIo::new(upgrade.await.unwrap());
-            let mut bytes = [0; 4];
-            socket.read_exact(&mut bytes).await.unwrap();
-            bytes.reverse();
-            socket.write_all(&bytes).await.unwrap();
-            socket.shutdown().await.unwrap();
-        });
-        let response = Response::builder()
-            .status(101)
-            .header("connection", "upgrade")
-            .header("upgrade", "websocket");
-        response.body(full("")).unwrap()
-    })
-    .await;
+    let service = Service::backwards().await;
     let proxy = Sidecar::start(&google, &["proxy", "--url", &service.url()]).await;
     let request = "GET /ws HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\n\
                    upgrade: websocket\r\n\r\nping";
@@ -414,6 +397,7 @@ async fn an_upgraded_connection_carries_bytes_both_ways() {
         "{answer}"
     );
     assert!(answer.ends_with("gnip"), "{answer}");
+    assert!(service.last().header("authorization").is_some());
 }
 
 #[tokio::test]

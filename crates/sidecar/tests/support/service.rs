@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
@@ -42,6 +43,27 @@ impl Service {
     /// Answers `ok` to everything.
     pub async fn ok() -> Self {
         Self::start(|_| async { Response::new(full("ok")) }).await
+    }
+
+    /// Switches protocols, and sends the first four bytes back in the other order.
+    pub async fn backwards() -> Self {
+        Self::start(|mut request| async move {
+            let upgrade = hyper::upgrade::on(&mut request);
+            tokio::spawn(async move {
+                let mut socket = TokioIo::new(upgrade.await.unwrap());
+                let mut bytes = [0; 4];
+                socket.read_exact(&mut bytes).await.unwrap();
+                bytes.reverse();
+                socket.write_all(&bytes).await.unwrap();
+                socket.shutdown().await.unwrap();
+            });
+            let response = Response::builder()
+                .status(101)
+                .header("connection", "upgrade")
+                .header("upgrade", "websocket");
+            response.body(full("")).unwrap()
+        })
+        .await
     }
 
     /// Answers with this.
