@@ -173,6 +173,24 @@ mod tests {
 
     const OUT: Direction = Direction::Out(Placement::Authorization);
 
+    #[test]
+    fn whatever_ends_here_does_so_when_it_comes_alone() {
+        let alone = |name: &HeaderName| {
+            HeaderMap::from_iter([(name.clone(), HeaderValue::from_static("x"))])
+        };
+        let asked = [CONNECTION, PROXY_AUTHORIZATION, SERVERLESS];
+        for name in HOP_BY_HOP.iter().chain(&asked) {
+            let mut map = alone(name);
+            strip_request(&mut map, OUT);
+            assert!(map.is_empty(), "{name}");
+        }
+        for name in HOP_BY_HOP.iter().chain(&[CONNECTION, PROXY_AUTHENTICATE]) {
+            let mut map = alone(name);
+            strip_response(&mut map);
+            assert!(map.is_empty(), "{name}");
+        }
+    }
+
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
