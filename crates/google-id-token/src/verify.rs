@@ -87,6 +87,7 @@ mod remembered;
 mod require;
 mod rules;
 mod source;
+mod taken;
 mod token;
 mod verifier;
 

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use tower_id_token::{ErrorKind, SourceError};
 
-use super::pick::{IAP_ASSERTION, SERVERLESS};
 use super::{Caller, Issuer};
 
 /// The headers that tell a service behind a proxy who calls: by default `x-caller-issuer`,
 /// `x-caller-audience`, `x-caller-subject`, and `x-caller-email` and `x-caller-domain` where the
 /// token names them.
 ///
-/// All headers of that prefix that came with a request are taken out, those with an underscore for
-/// a hyphen included (CGI and WSGI make one of both), and so are the copies of the token and IAP's
-/// own unsigned headers. So what the service sees was set here, as long as nothing else than this
-/// proxy can reach it.
+/// All headers of that prefix that came with a request are taken out, and so are
+/// `X-Serverless-Authorization`, IAP's assertion and IAP's own unsigned headers; those with an
+/// underscore for a hyphen, too (CGI and WSGI make one of both). So what the service sees was set
+/// here, as long as nothing else than this proxy can reach it. What becomes of `Authorization` is
+/// up to [`RequireIdToken`](super::RequireIdToken::identity_headers).
 #[derive(Clone, Debug)]
 pub struct IdentityHeaders {
     prefix: Arc<str>,
@@ -58,22 +58,26 @@ impl IdentityHeaders {
         })
     }
 
-    /// Takes out what the client sent of such headers.
+    /// Takes out what the client sent of such headers: for requests that go on unchecked, and for
+    /// trailers.
     pub fn strip(&self, headers: &mut HeaderMap) {
-        let forged = |name: &&HeaderName| self.is_ours(name) || UNSIGNED.contains(&name.as_str());
-        let forged: Vec<HeaderName> = headers.keys().filter(forged).cloned().collect();
-        for name in forged {
-            headers.remove(name);
-        }
+        self.strip_but(headers, |_| false);
     }
 
     /// Takes out what the client sent of such headers, and names the caller in them. A claim that
     /// does not fit into a header is left out rather than bent.
     pub fn replace(&self, headers: &mut HeaderMap, caller: &Caller) {
-        self.strip(headers);
-        for copy in [SERVERLESS, IAP_ASSERTION] {
-            headers.remove(copy);
-        }
+        self.replace_but(headers, caller, |_| false);
+    }
+
+    /// The same, with these left where they are.
+    pub(super) fn replace_but(
+        &self,
+        headers: &mut HeaderMap,
+        caller: &Caller,
+        kept: impl Fn(&HeaderName) -> bool,
+    ) {
+        self.strip_but(headers, kept);
         let issuer = match caller.issuer() {
             Issuer::Google => "google",
             Issuer::Iap => "iap",
@@ -92,12 +96,16 @@ impl IdentityHeaders {
         }
     }
 
-    fn is_ours(&self, name: &HeaderName) -> bool {
-        let mut name = name.as_str().bytes();
-        self.prefix.bytes().all(|ours| match name.next() {
-            Some(b'_') => ours == b'-',
-            other => other == Some(ours),
-        })
+    fn strip_but(&self, headers: &mut HeaderMap, kept: impl Fn(&HeaderName) -> bool) {
+        let forged = |name: &&HeaderName| {
+            let sent = name.as_str();
+            let others = || VOUCHED.iter().any(|it| is_spelled(sent, it));
+            (begins_with(sent, &self.prefix) || others()) && !kept(name)
+        };
+        let forged: Vec<HeaderName> = headers.keys().filter(forged).cloned().collect();
+        for name in forged {
+            headers.remove(name);
+        }
     }
 }
 
@@ -107,8 +115,24 @@ impl Default for IdentityHeaders {
     }
 }
 
-/// What IAP sets beside its assertion: without that, anybody can.
-const UNSIGNED: [&str; 2] = [
+fn is_spelled(name: &str, ours: &str) -> bool {
+    name.len() == ours.len() && begins_with(name, ours)
+}
+
+/// With `_` for `-`, too.
+fn begins_with(name: &str, ours: &str) -> bool {
+    let mut name = name.bytes();
+    ours.bytes().all(|ours| match name.next() {
+        Some(b'_') => ours == b'-',
+        other => other == Some(ours),
+    })
+}
+
+/// What is believed because somebody in front has checked it, and what IAP sets beside its
+/// assertion: without that, anybody can.
+const VOUCHED: [&str; 4] = [
+    "x-serverless-authorization",
+    "x-goog-iap-jwt-assertion",
     "x-goog-authenticated-user-email",
     "x-goog-authenticated-user-id",
 ];

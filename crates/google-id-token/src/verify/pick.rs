@@ -56,13 +56,6 @@ pub(super) fn pick(
     Err(refusal)
 }
 
-/// Whether this token, wherever it was found, is in `Authorization`: callers may send it twice.
-pub(super) fn is_in_authorization(headers: &HeaderMap, token: &str) -> bool {
-    let values = headers.get_all(AUTHORIZATION).iter();
-    let mut values = values.filter_map(|value| value.to_str().ok());
-    values.any(|value| bearer(value) == Some(token))
-}
-
 /// The header's value, if it is there; never one of several.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, RefusalKind> {
     let mut values = headers.get_all(name).iter();
@@ -77,12 +70,12 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
 
 /// The token of `Bearer <token>` (RFC 6750, section 2.1); the scheme is in any case of letters
 /// (RFC 9110, section 11.1).
-fn bearer(value: &str) -> Option<&str> {
+pub(super) fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme
         .eq_ignore_ascii_case("Bearer")
         .then(|| token.trim_matches(' '))
 }
 
-pub(super) const IAP_ASSERTION: HeaderName = HeaderName::from_static("x-goog-iap-jwt-assertion");
+const IAP_ASSERTION: HeaderName = HeaderName::from_static("x-goog-iap-jwt-assertion");
 pub(super) const SERVERLESS: HeaderName = HeaderName::from_static("x-serverless-authorization");

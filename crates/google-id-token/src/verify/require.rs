@@ -8,7 +8,8 @@ use std::task::{Context, Poll, ready};
 use ::http::{HeaderName, Request, Response, header};
 use tower_http::auth::AsyncAuthorizeRequest;
 
-use super::pick::{is_in_authorization, pick};
+use super::pick::{SERVERLESS, pick};
+use super::taken::take;
 use super::{Caller, IdentityHeaders, Issuer, Refusal, Verifier};
 
 /// Lets only requests with a good ID token through, for tower-http's
@@ -25,6 +26,7 @@ use super::{Caller, IdentityHeaders, Issuer, Refusal, Verifier};
 pub struct RequireIdToken<R> {
     verifier: Verifier,
     identity: Option<IdentityHeaders>,
+    keep_token: bool,
     body: PhantomData<fn() -> R>,
 }
 
@@ -34,15 +36,53 @@ impl<R> RequireIdToken<R> {
         Self {
             verifier,
             identity: None,
+            keep_token: false,
             body: PhantomData,
         }
     }
 
     /// Names the caller to the service behind in headers that no client can forge, and takes the
-    /// token out of the request: for services that are not in this process.
+    /// token out of the request, so that the service can neither log it nor pass for its caller
+    /// elsewhere: for services that are not in this process.
+    ///
+    /// Of the headers with tokens in them, these do not reach the service:
+    ///
+    /// - The one whose token was checked.
+    /// - `X-Serverless-Authorization` and `X-Goog-IAP-JWT-Assertion`, whatever is in them. They
+    ///   are there for a check, and what this one has not looked at is not to pass for checked.
+    /// - An `Authorization` that has the checked token in it as well, by any scheme or none, and
+    ///   with anything around it. It is the same token if header and payload are, whatever its
+    ///   signature. So a copy whose signature was taken out goes too: Cloud Run leaves such a one
+    ///   to tell a container who calls, which the headers do here; and a service that checks
+    ///   tokens could only refuse it.
+    ///
+    /// Every other `Authorization` is the service's own and goes on as it came, byte for byte:
+    /// `Basic …`, whatever is encoded in it, or another token, with its signature or without, for
+    /// which nobody vouches here; a token of Google's beside IAP's assertion is one of those. Of
+    /// several, each is judged by itself. No other header is looked at.
     #[must_use]
     pub fn identity_headers(mut self, headers: IdentityHeaders) -> Self {
         self.identity = Some(headers);
+        self
+    }
+
+    /// Leaves the headers with tokens in them as they came, beside
+    /// [`identity_headers`](Self::identity_headers): for services that check the token too.
+    /// Without identity headers, nothing is taken out anyway.
+    ///
+    /// An assertion of IAP's stays only if it is what was checked: another could be anybody's.
+    ///
+    /// ```
+    /// # use google_id_token::verify::{IdentityHeaders, RequireIdToken, Verifier};
+    /// # fn authorizer(verifier: Verifier) -> RequireIdToken<()> {
+    /// RequireIdToken::new(verifier)
+    ///     .identity_headers(IdentityHeaders::new())
+    ///     .keep_token()
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn keep_token(mut self) -> Self {
+        self.keep_token = true;
         self
     }
 }
@@ -52,6 +92,7 @@ impl<R> Clone for RequireIdToken<R> {
         Self {
             verifier: self.verifier.clone(),
             identity: self.identity.clone(),
+            keep_token: self.keep_token,
             body: PhantomData,
         }
     }
@@ -62,6 +103,7 @@ impl<R> fmt::Debug for RequireIdToken<R> {
         f.debug_struct("RequireIdToken")
             .field("verifier", &self.verifier)
             .field("identity", &self.identity)
+            .field("keep_token", &self.keep_token)
             .finish()
     }
 }
@@ -74,12 +116,9 @@ impl<B, R: Default> AsyncAuthorizeRequest<B> for RequireIdToken<R> {
     fn authorize(&mut self, request: Request<B>) -> Self::Future {
         let google = self.verifier.trusted(Issuer::Google).is_some();
         let iap = self.verifier.trusted(Issuer::Iap).is_some();
-        let mut copied = false;
-        let (token_header, check) = match pick(request.headers(), google, iap) {
+        let (checked, check) = match pick(request.headers(), google, iap) {
             Err(kind) => (None, Check::Done(Some(Err(kind.into())))),
             Ok(picked) => {
-                copied =
-                    self.identity.is_some() && is_in_authorization(request.headers(), picked.token);
                 let check = match self.verifier.verify_now(picked.token, Some(picked.issuer)) {
                     Some(result) => Check::Done(Some(result)),
                     None => {
@@ -94,10 +133,10 @@ impl<B, R: Default> AsyncAuthorizeRequest<B> for RequireIdToken<R> {
         };
         Authorize {
             request: Some(request),
-            token_header,
-            copied,
+            checked,
             check,
             identity: self.identity.clone(),
+            keep_token: self.keep_token,
             body: PhantomData,
         }
     }
@@ -107,11 +146,11 @@ impl<B, R: Default> AsyncAuthorizeRequest<B> for RequireIdToken<R> {
 /// allocation of its own.
 pub struct Authorize<B, R> {
     request: Option<Request<B>>,
-    token_header: Option<HeaderName>,
-    /// The token is in `Authorization` too, or there alone.
-    copied: bool,
+    /// The header whose token it is about.
+    checked: Option<HeaderName>,
     check: Check,
     identity: Option<IdentityHeaders>,
+    keep_token: bool,
     body: PhantomData<fn() -> R>,
 }
 
@@ -137,14 +176,15 @@ impl<B, R: Default> Future for Authorize<B, R> {
         let mut request = self.request.take().expect("polled after it was ready");
         Poll::Ready(match result {
             Ok(caller) => {
-                if let Some(identity) = &self.identity {
-                    if let Some(token) = &self.token_header {
-                        request.headers_mut().remove(token);
+                if let (Some(identity), Some(checked)) = (&self.identity, &self.checked) {
+                    let headers = request.headers_mut();
+                    if self.keep_token {
+                        let kept = |name: &HeaderName| *name == SERVERLESS || name == checked;
+                        identity.replace_but(headers, &caller, kept);
+                    } else {
+                        take(headers, checked);
+                        identity.replace(headers, &caller);
                     }
-                    if self.copied {
-                        request.headers_mut().remove(header::AUTHORIZATION);
-                    }
-                    identity.replace(request.headers_mut(), &caller);
                 }
                 request.extensions_mut().insert(caller);
                 Ok(request)

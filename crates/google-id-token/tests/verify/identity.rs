@@ -86,23 +86,6 @@ async fn the_applications_own_authorization_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_was_sent_in_both_headers_is_taken_out_of_both() {
-    let world = World::new();
-    let bearer = format!("Bearer {}", world.token());
-    let sent = [
-        ("authorization", &*bearer),
-        ("x-serverless-authorization", &*bearer),
-    ];
-    let headers = passed_on(&world, IdentityHeaders::new(), &sent).await;
-    assert_eq!(headers["x-caller-email"], EMAIL);
-    assert!(
-        headers
-            .keys()
-            .all(|name| name.as_str().starts_with("x-caller-"))
-    );
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_claim_that_fits_no_header_is_left_out() {
     let world = World::new();
     let claims = world.forge.claims();

@@ -12,3 +12,4 @@ mod property;
 mod refused;
 mod repeated;
 mod support;
+mod taken;

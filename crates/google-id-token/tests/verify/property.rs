@@ -15,8 +15,8 @@
 use std::ops::Range;
 
 use fastrand::Rng;
-use google_id_token::verify::{RequireIdToken, Verifier};
-use http::{HeaderName, HeaderValue, Request, Response};
+use google_id_token::verify::{Caller, IdentityHeaders, Issuer, RequireIdToken, Verifier};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::runtime::Runtime;
 use tower_http::auth::AsyncAuthorizeRequest;
 
@@ -47,6 +47,23 @@ impl Setting {
 
     fn accepts(&self, token: &str) -> bool {
         self.runtime.block_on(self.verifier.verify(token)).is_ok()
+    }
+
+    fn nothing_but_the_checked_token_is_gone(&self, request: &Request<()>, sent: &HeaderMap) {
+        let caller: &Caller = request.extensions().get().unwrap();
+        let [google, iap] = &self.sound;
+        let checked = match caller.issuer() {
+            Issuer::Iap => iap,
+            _ => google,
+        };
+        let (signed, _) = checked.rsplit_once('.').unwrap();
+        let left = request.headers().get_all("authorization");
+        let own = sent.get_all("authorization").iter();
+        let own = own.filter(|value| !String::from_utf8_lossy(value.as_bytes()).contains(signed));
+        assert!(left.iter().eq(own), "{sent:?}");
+        for name in ["x-serverless-authorization", "x-goog-iap-jwt-assertion"] {
+            assert!(!request.headers().contains_key(name), "{sent:?}");
+        }
     }
 
     /// A token put together from parts, or a sound one with a piece of it changed.
@@ -196,12 +213,15 @@ fn no_headers_let_a_request_in_but_those_with_a_token_in_100_000_attempts() {
                 .any(|sound| sound == token.trim_matches(' '));
             request.headers_mut().append(name, value);
         }
-        let mut authorize = RequireIdToken::<()>::new(setting.verifier.clone());
+        let sent = request.headers().clone();
+        let mut authorize = RequireIdToken::<()>::new(setting.verifier.clone())
+            .identity_headers(IdentityHeaders::new());
         let result: Result<_, Response<()>> =
             setting.runtime.block_on(authorize.authorize(request));
         match result {
-            Ok(_) => {
+            Ok(request) => {
                 assert!(could, "case {case}");
+                setting.nothing_but_the_checked_token_is_gone(&request, &sent);
                 let_in += 1;
             }
             Err(answer) => {
