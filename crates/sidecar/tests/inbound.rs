@@ -55,6 +55,9 @@ async fn no_client_can_name_a_caller_in_any_spelling_or_have_the_true_name_dropp
          X-Goog-Authenticated-User-Email: accounts.google.com:boss@example.com\r\n\
          X-Goog-Iap-Jwt-Assertion: boss\r\n\
          X-Serverless-Authorization: Basic boss\r\n\
+         X_Serverless_Authorization: Basic boss\r\n\
+         X_Goog_Iap-Jwt_Assertion: boss\r\n\
+         X_Goog_Authenticated_User_Email: accounts.google.com:boss@example.com\r\n\
          Connection: close, x-caller-email, X-Caller-Issuer, x-caller-subject\r\n";
     let authorization = format!("Authorization: {}\r\n", bearer(&google));
     for (path, authorization, name) in [
@@ -99,6 +102,7 @@ async fn trailers_name_no_caller_either() {
         let trailers = [
             ("x-caller-email", "boss"),
             ("x_caller_role", "boss"),
+            ("x-goog-iap-jwt-assertion", "boss"),
             ("x-sum", "42"),
         ];
         let mut map = HeaderMap::new();
@@ -112,7 +116,8 @@ async fn trailers_name_no_caller_either() {
         let mut request = Request::post(sidecar.url("/")).header("authorization", bearer(&google));
         if declared {
             // By HTTP/1.1, hyper passes on what is announced.
-            request = request.header("trailer", "x-caller-email, x_caller_role, x-sum");
+            let announced = trailers.map(|(name, _)| name).join(", ");
+            request = request.header("trailer", announced);
         }
         let request = request.body(StreamBody::new(tokio_stream::iter(frames)));
         let stream = TcpStream::connect(&sidecar.address).await.unwrap();
@@ -124,14 +129,13 @@ async fn trailers_name_no_caller_either() {
         let answer = sender.send_request(request.unwrap()).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!(answer.headers()["echo-x-sum"], "42", "{url}");
-        assert!(
-            !answer.headers().contains_key("echo-x-caller-email"),
-            "{url}"
-        );
-        assert!(
-            !answer.headers().contains_key("echo-x_caller_role"),
-            "{url}"
-        );
+        for name in [
+            "echo-x-caller-email",
+            "echo-x_caller_role",
+            "echo-x-goog-iap-jwt-assertion",
+        ] {
+            assert!(!answer.headers().contains_key(name), "{url}: {name}");
+        }
     }
 }
 
@@ -250,24 +254,33 @@ async fn a_grpc_client_hears_of_it_as_grpc_tells_it() {
 async fn the_apps_own_authorization_passes_beside_the_token_and_a_copy_of_it_does_not() {
     let (google, app) = (google(HOUR).await, Service::ok().await);
     let sidecar = start(&google, &app.url(), &[]).await;
-    let token = bearer(&google);
-    let unsigned = format!(
-        "{}.SIGNATURE_REMOVED_BY_GOOGLE",
-        token.rsplit_once('.').unwrap().0
-    );
+    let bearer = bearer(&google);
+    let token = &bearer[7..];
+    let (signed, _) = token.rsplit_once('.').unwrap();
+    let unsigned = format!("Bearer {signed}.SIGNATURE_REMOVED_BY_GOOGLE");
     let emulator = google.emulator();
-    let others = format!(
-        "Bearer {}",
-        emulator.mint(emulator.claims("user@example.com", "app"))
-    );
+    let others = emulator.mint(emulator.claims("user@example.com", "app"));
+    let (others_signed, _) = others.rsplit_once('.').unwrap();
     for (own, passes) in [
         ("Basic app", true),
-        (&*others, true),
-        (&*token, false),
+        ("Basic  \todd   spacing", true),
+        ("Bearer opaque", true),
+        (&*format!("Bearer {others}"), true),
+        (
+            &*format!("Bearer {others_signed}.SIGNATURE_REMOVED_BY_GOOGLE"),
+            true,
+        ),
+        (&*bearer, false),
         (&*unsigned, false),
+        (&*format!("bearer   {token}"), false),
+        (&*format!("JWT {token}"), false),
+        (token, false),
+        (&*format!("Bearer\t{token}"), false),
+        (&*format!("Basic app, Bearer {token}"), false),
+        (&*format!("Bearer {signed}.b3RoZXI"), false),
     ] {
         let headers = [
-            ("x-serverless-authorization", &*token),
+            ("x-serverless-authorization", &*bearer),
             ("authorization", own),
         ];
         let answer = call(&sidecar, "/", &headers).await;
@@ -277,20 +290,59 @@ async fn the_apps_own_authorization_passes_beside_the_token_and_a_copy_of_it_doe
         assert_eq!(seen.header("x-serverless-authorization"), None);
         assert_eq!(seen.header("x-caller-email"), Some(EMAIL));
     }
+    // Of several, each is judged by itself.
+    let headers = [
+        ("authorization", "Basic app"),
+        ("authorization", &*bearer),
+        ("x-serverless-authorization", &*bearer),
+        ("authorization", "Basic other"),
+    ];
+    call(&sidecar, "/", &headers).await;
+    let seen = app.last();
+    let own = seen.headers.get_all("authorization");
+    assert!(own.iter().eq(["Basic app", "Basic other"]), "{seen:?}");
+    // Behind Cloud Run, which has checked the second one.
+    let headers = [
+        ("authorization", &*bearer),
+        ("x-serverless-authorization", &*unsigned),
+    ];
+    let answer = call(&sidecar, "/", &headers).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let seen = app.last();
+    assert_eq!(seen.header("authorization"), None);
+    assert_eq!(seen.header("x-serverless-authorization"), None);
 }
 
 #[tokio::test]
 async fn a_token_stays_where_the_app_is_to_see_it() {
     let (google, app) = (google(HOUR).await, Service::ok().await);
-    let sidecar = start(&google, &app.url(), &["--keep-token"]).await;
+    let arguments = ["--keep-token", "--unchecked", "/healthz"];
+    let sidecar = start(&google, &app.url(), &arguments).await;
     let token = bearer(&google);
-    for name in ["authorization", "x-serverless-authorization"] {
-        let headers = [(name, &*token), ("x-goog-iap-jwt-assertion", "nobody's")];
+    let (signed, _) = token.rsplit_once('.').unwrap();
+    let unsigned = format!("{signed}.SIGNATURE_REMOVED_BY_GOOGLE");
+    let (authorization, serverless) = ("authorization", "x-serverless-authorization");
+    for tokens in [
+        &[(authorization, &*token)][..],
+        &[(serverless, &token)],
+        &[(authorization, &token), (serverless, &token)],
+        &[(authorization, &token), (serverless, &unsigned)],
+        &[(serverless, &token), (authorization, "Basic app")],
+    ] {
+        let nobodys = [("x-goog-iap-jwt-assertion", "nobody's")];
+        let headers = [tokens, &nobodys].concat();
         call(&sidecar, "/", &headers).await;
         let seen = app.last();
-        assert_eq!(seen.header(name), Some(&*token));
+        for (name, value) in tokens {
+            assert_eq!(seen.header(name), Some(*value), "{tokens:?}");
+        }
         assert_eq!(seen.header("x-goog-iap-jwt-assertion"), None);
         assert_eq!(seen.header("x-caller-email"), Some(EMAIL));
+        // Where nothing was checked, what is there for a check goes all the same.
+        call(&sidecar, "/healthz", &headers).await;
+        let seen = app.last();
+        assert_eq!(seen.header(serverless), None);
+        assert_eq!(seen.header("x-goog-iap-jwt-assertion"), None);
     }
 }
 
@@ -325,8 +377,30 @@ async fn iaps_assertion_is_taken_where_it_is_listened_to() {
     assert_eq!(seen.header("authorization"), Some("Basic app"));
     let accepted = r#"id_token_sidecar_accepted_requests_total{by="iap"}"#;
     assert_eq!(sidecar.metric(accepted).await, 1.0);
-    // A token of Google's is none of IAP's.
+    // A copy of it goes; a token that nobody has looked at is the app's.
+    let copy = format!("Bearer {assertion}");
     let token = bearer(&google);
+    for (authorization, passes) in [(&*copy, false), (&*token, true)] {
+        let headers = [
+            ("x-goog-iap-jwt-assertion", &*assertion),
+            ("authorization", authorization),
+            ("x-serverless-authorization", &*token),
+        ];
+        call(&sidecar, "/", &headers).await;
+        let seen = app.last();
+        let left = passes.then_some(authorization);
+        assert_eq!(seen.header("authorization"), left);
+        assert_eq!(seen.header("x-serverless-authorization"), None);
+        assert_eq!(seen.header("x-goog-iap-jwt-assertion"), None);
+    }
+    let keeping = [&arguments[..], &["--keep-token"]].concat();
+    let keeping = Sidecar::start_with(Vec::new(), &keeping).await;
+    call(&keeping, "/", &headers).await;
+    let seen = app.last();
+    let kept = seen.header("x-goog-iap-jwt-assertion");
+    assert_eq!(kept, Some(&*assertion));
+    assert_eq!(seen.header("authorization"), Some("Basic app"));
+    // A token of Google's is none of IAP's.
     let answer = call(&sidecar, "/", &[("authorization", &token)]).await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
     let answer = call(&sidecar, "/", &[("x-goog-iap-jwt-assertion", &token[7..])]).await;

@@ -8,14 +8,14 @@ use bytes::Bytes;
 use google_id_token::verify::{
     Authorize, Caller, IdentityHeaders, Issuer, Refusal, RefusalKind, RequireIdToken, Verifier,
 };
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response};
 use http_body_util::{Either, Full};
 use tower_http::auth::AsyncAuthorizeRequest;
 
 use super::{NAME, Parts, Unchecked};
 use crate::metrics::{Counters, Metrics};
-use crate::proxy::{REASON, RequestBody, ResponseBody, SERVERLESS, chain, is_grpc};
+use crate::proxy::{REASON, RequestBody, ResponseBody, chain, is_grpc};
 
 /// The library's check, for all paths but those that need none; clones share it.
 #[derive(Clone, Debug)]
@@ -29,19 +29,21 @@ pub(crate) struct Door {
 pub(crate) struct Shared {
     unchecked: Unchecked,
     identity: IdentityHeaders,
-    keep_token: bool,
     counters: Arc<Counters>,
     metrics: Arc<Metrics>,
 }
 
 impl Door {
     pub(crate) fn new(verifier: Verifier, unchecked: Unchecked, parts: &Parts) -> Self {
+        let require = RequireIdToken::new(verifier).identity_headers(parts.identity.clone());
         Self {
-            require: RequireIdToken::new(verifier).identity_headers(parts.identity.clone()),
+            require: match parts.keep_token {
+                true => require.keep_token(),
+                false => require,
+            },
             shared: Arc::new(Shared {
                 unchecked,
                 identity: parts.identity.clone(),
-                keep_token: parts.keep_token,
                 counters: parts.metrics.route(NAME),
                 metrics: Arc::clone(&parts.metrics),
             }),
@@ -58,43 +60,16 @@ impl AsyncAuthorizeRequest<RequestBody> for Door {
         let shared = Arc::clone(&self.shared);
         if shared.unchecked.covers(request.uri().path()) {
             shared.metrics.accepted.unchecked.add();
-            let headers = request.headers_mut();
-            shared.identity.strip(headers);
             // Nobody has looked at these, and nobody is to take them for checked.
-            for name in [SERVERLESS, IAP_ASSERTION] {
-                headers.remove(name);
-            }
+            shared.identity.strip(request.headers_mut());
             return Entering::Unchecked(Some(request));
         }
-        let headers = request.headers();
-        let tokens = if shared.keep_token {
-            Tokens::Keep(Box::new([AUTHORIZATION, SERVERLESS, IAP_ASSERTION].map(
-                |name| {
-                    let value = headers.get(&name).cloned();
-                    (name, value)
-                },
-            )))
-        } else {
-            Tokens::Take {
-                copy: is_copy(headers),
-            }
-        };
         Entering::Checked {
-            grpc: is_grpc(headers),
+            grpc: is_grpc(request.headers()),
             authorize: self.require.authorize(request),
-            tokens,
             shared,
         }
     }
-}
-
-/// What becomes of the headers with tokens in them, when the check is done.
-#[derive(Debug)]
-pub(crate) enum Tokens {
-    /// They go; and so does the app's `Authorization`, where it is a `copy` of the same token.
-    Take { copy: bool },
-    /// They stay as they came.
-    Keep(Box<[(HeaderName, Option<HeaderValue>); 3]>),
 }
 
 /// The future of [`Door`].
@@ -104,7 +79,6 @@ pub(crate) enum Entering {
     Checked {
         authorize: Authorize<RequestBody, Full<Bytes>>,
         grpc: bool,
-        tokens: Tokens,
         shared: Arc<Shared>,
     },
 }
@@ -120,13 +94,10 @@ impl Future for Entering {
             Self::Checked {
                 authorize,
                 grpc,
-                tokens,
                 shared,
             } => Poll::Ready(match ready!(Pin::new(authorize).poll(cx)) {
-                Ok(mut request) => {
-                    let issuer = request.extensions().get().map(Caller::issuer);
-                    shared.accepted(issuer);
-                    tokens.settle(request.headers_mut(), issuer);
+                Ok(request) => {
+                    shared.accepted(request.extensions().get().map(Caller::issuer));
                     Ok(request)
                 }
                 Err(response) => Err(shared.refused(response, *grpc)),
@@ -164,41 +135,6 @@ impl Shared {
     }
 }
 
-impl Tokens {
-    fn settle(&mut self, headers: &mut HeaderMap, issuer: Option<Issuer>) {
-        match self {
-            Self::Take { copy } => {
-                if *copy {
-                    headers.remove(AUTHORIZATION);
-                }
-            }
-            Self::Keep(came) => {
-                let iap = issuer == Some(Issuer::Iap);
-                for (name, value) in came.iter_mut() {
-                    // An assertion that nobody listened to could be anybody's.
-                    if let Some(value) = value.take()
-                        && (*name != IAP_ASSERTION || iap)
-                    {
-                        headers.entry(&*name).or_insert(value);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Whether `Authorization` has the token of `X-Serverless-Authorization` in it, with its signature
-/// or without (callers may send both, and Cloud Run takes the signature out of one).
-fn is_copy(headers: &HeaderMap) -> bool {
-    let signed = |name| {
-        let value: &HeaderValue = headers.get(name)?;
-        let (_, token) = value.to_str().ok()?.split_once(' ')?;
-        Some(token.trim().rsplit_once('.')?.0)
-    };
-    let one = signed(SERVERLESS);
-    one.is_some() && one == signed(AUTHORIZATION)
-}
-
 /// The kind of a refusal in one word, for metrics and programs.
 fn reason(kind: RefusalKind) -> &'static str {
     match kind {
@@ -228,5 +164,3 @@ fn reason(kind: RefusalKind) -> &'static str {
         _ => "refused",
     }
 }
-
-const IAP_ASSERTION: HeaderName = HeaderName::from_static("x-goog-iap-jwt-assertion");
