@@ -126,7 +126,10 @@ async fn a_service_on_this_machine_is_another_one_by_https() {
     }
     let mut client = client(policy);
     often(&mut client, urls[0]).await;
-    for other in ["http://127.0.0.1.evil.example:8443/", "http://evil.example/"] {
+    for other in [
+        "http://127.0.0.1.evil.example:8443/",
+        "http://evil.example/",
+    ] {
         assert_eq!(send(&mut client, to(other)).await.unwrap(), "none");
     }
 }
