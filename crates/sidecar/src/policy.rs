@@ -61,4 +61,9 @@ impl AudiencePolicy for Policy {
             Decision::Pass | Decision::Refuse => self.0.per_origin.decide(uri),
         }
     }
+
+    #[inline]
+    fn by_origin_alone(&self) -> bool {
+        self.0.by_host.by_origin_alone() && self.0.per_origin.by_origin_alone()
+    }
 }

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use google_id_token::{
     AddIdTokenLayer, Audience, AudiencePolicy, Cache, Decision, IdToken, Placement,
 };
+use http::header::HOST;
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
@@ -189,7 +190,7 @@ pub(crate) fn proxy(
         forwarded(request.headers_mut(), peer.as_ref());
         let router = router.load();
         let stack = match &mut mine {
-            Some(mine) if mine.is_for(router, &request) => &mut mine.stack,
+            Some(mine) if mine.is_for(router, &mut request) => &mut mine.stack,
             mine => match router.find(&request) {
                 Ok(found) => Mine::of(mine, router, found, router.decides_by(&request)),
                 Err(failure) => {
@@ -223,6 +224,7 @@ pub(crate) struct Mine<O, S> {
     /// Where in it the stack stands that this is the copy of.
     address: usize,
     /// The `Host` that leads there, whatever else a request says; none where it takes more.
+    /// A copy of its own: one of a request's would keep all that was read with it.
     host: Option<HeaderValue>,
     stack: S,
 }
@@ -259,17 +261,27 @@ impl<O, S: Clone> Mine<O, S> {
             host: None,
             stack: found.clone(),
         });
-        mine.host = host.cloned();
+        mine.host = host.and_then(|host| HeaderValue::from_bytes(host.as_bytes()).ok());
         &mut mine.stack
     }
 }
 
 impl<S> Mine<Router<S>, S> {
     /// Whether this is the stack for a request, as far as that can be told at a glance.
-    fn is_for<B>(&self, router: &Arc<Router<S>>, request: &Request<B>) -> bool {
-        self.host.is_some()
-            && Arc::ptr_eq(&self.origin, router)
-            && self.host.as_ref() == router.decides_by(request)
+    ///
+    /// Gives such a request the host that is kept here for its own: who holds on to that, for
+    /// `Location`, then does not hold on to all that was read with it.
+    fn is_for<B>(&self, router: &Arc<Router<S>>, request: &mut Request<B>) -> bool {
+        if self.host.is_none()
+            || !Arc::ptr_eq(&self.origin, router)
+            || self.host.as_ref() != router.decides_by(request)
+        {
+            return false;
+        }
+        if let (Some(host), Some(own)) = (&self.host, request.headers_mut().get_mut(HOST)) {
+            own.clone_from(host);
+        }
+        true
     }
 }
 

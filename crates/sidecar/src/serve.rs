@@ -15,9 +15,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use pin_project_lite::pin_project;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
+use tokio_util::either::Either;
 
 use crate::drain::Drain;
 use crate::listen::Listener;
@@ -77,14 +78,14 @@ where
                 Ok((stream, peer)) => {
                     let _ = stream.set_nodelay(true);
                     let peer = HeaderValue::try_from(peer.ip().to_string()).ok();
-                    self.spawn(stream, peer);
+                    self.spawn(Either::Left(stream), peer);
                     return;
                 }
                 Err(error) => error,
             },
             Listener::Unix(listener, _) => match listener.accept().await {
                 Ok((stream, _)) => {
-                    self.spawn(stream, None);
+                    self.spawn(Either::Right(stream), None);
                     return;
                 }
                 Err(error) => error,
@@ -95,7 +96,8 @@ where
         sleep(AFTER_FAILURE).await;
     }
 
-    fn spawn(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+    /// Takes both kinds of streams as one: what is behind it would be compiled for each.
+    fn spawn(&self, stream: Either<TcpStream, UnixStream>, peer: Peer) {
         let guard = self.drain.guard();
         let drain = self.drain.clone();
         let watch = drain.clone();

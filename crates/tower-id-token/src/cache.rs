@@ -22,7 +22,7 @@ use tower::{Service, ServiceExt};
 pub use self::lookup::{Lookup, Wait};
 use self::observe::Observers;
 use self::pace::{Pace, YOUNG};
-pub(crate) use self::reader::Reader;
+pub(crate) use self::reader::{Reader, Scheme};
 use self::state::State;
 use self::table::Table;
 use crate::audience::AudienceRef;

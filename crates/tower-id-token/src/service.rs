@@ -8,7 +8,7 @@ use http::uri::Authority;
 use http::{HeaderValue, Request, Uri};
 use tower::{BoxError, Service};
 
-use crate::cache::Reader;
+use crate::cache::{Reader, Scheme};
 use crate::policy::{RequestAudience, is_safe};
 use crate::{
     Audience, AudiencePolicy, Cache, Decision, ErrorKind, IdToken, Lookup, Placement,
@@ -92,7 +92,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         // The request must not be lent to anything that is not inlined, or the compiler copies it
         // once more to call the inner service. So whatever is not simple takes it whole.
-        let Some(value) = self.at_hand(&request) else {
+        let Some(value) = self.at_hand(&request, Scheme::Https) else {
             return self.find(request);
         };
         match self.placement.set(request.headers_mut(), value) {
@@ -103,12 +103,16 @@ where
 }
 
 impl<S, P: AudiencePolicy> AddIdToken<S, P> {
-    /// The header's value, where the policy alone decides and the token is there.
+    /// The header's value for a request by this scheme, where the policy alone decides and the
+    /// token is there.
     #[inline(always)]
-    fn at_hand<B>(&mut self, request: &Request<B>) -> Option<HeaderValue> {
-        let authority = plain(request)?;
-        if let Some(header) = self.tokens.again(authority) {
+    fn at_hand<B>(&mut self, request: &Request<B>, scheme: Scheme) -> Option<HeaderValue> {
+        let authority = plain(request, scheme)?;
+        if let Some(header) = self.tokens.again(scheme, authority) {
             return Some(header.clone());
+        }
+        if scheme == Scheme::Http && !is_safe(request.uri()) {
+            return None;
         }
         let Decision::Token(audience) = self.policy.decide(request.uri()) else {
             return None;
@@ -117,7 +121,7 @@ impl<S, P: AudiencePolicy> AddIdToken<S, P> {
         let value = entry.value.header().clone();
         if often && self.policy.by_origin_alone() {
             let entry = Arc::clone(entry);
-            self.tokens.keep(authority, entry);
+            self.tokens.keep(scheme, authority, entry);
         }
         Some(value)
     }
@@ -130,6 +134,10 @@ impl<S, P: AudiencePolicy> AddIdToken<S, P> {
         S: Service<Request<B>> + Clone,
         S::Error: Into<BoxError>,
     {
+        // To a service on this machine.
+        if let Some(value) = self.at_hand(&request, Scheme::Http) {
+            return self.place(request, value);
+        }
         match self.consider(&request) {
             Step::Pass => ResponseFuture::inner(self.inner.call(request)),
             Step::Refuse(error) => ResponseFuture::failed(error),
@@ -170,12 +178,16 @@ impl<S, P: AudiencePolicy> AddIdToken<S, P> {
     }
 }
 
-/// The authority of a URL by https, if nothing else decides about the request.
+/// The authority of a URL by this scheme, if nothing else decides about the request.
 #[inline]
-fn plain<B>(request: &Request<B>) -> Option<&str> {
+fn plain<B>(request: &Request<B>, scheme: Scheme) -> Option<&str> {
     let uri = request.uri();
     let own = request.extensions().get::<RequestAudience>();
-    if own.is_some() || uri.scheme_str() != Some("https") {
+    let name = match scheme {
+        Scheme::Https => "https",
+        Scheme::Http => "http",
+    };
+    if own.is_some() || uri.scheme_str() != Some(name) {
         return None;
     }
     uri.authority().map(Authority::as_str)

@@ -58,11 +58,11 @@ pub(crate) enum Transport {
 #[derive(Clone, Debug)]
 pub(crate) struct Upstream(Arc<Pools>);
 
-/// A pool, and one for upgrades beside it: those want connections of their own, which h2 has not.
+/// A pool, and one for upgrades beside it where h2 is spoken, which has none.
 #[derive(Debug)]
 struct Pools {
     any: Pool,
-    upgrade: Pool,
+    upgrade: Option<Pool>,
 }
 
 type Pool = Client<HttpsConnector<HttpConnector>, RequestBody>;
@@ -80,8 +80,11 @@ impl Upstreams {
         let http1: Pool = pool.build(http1(&settings, nobody.clone()));
         let wants_tls = !settings.authorities.is_empty();
         let upstreams = Self {
-            h2c: Upstream::new(prior_knowledge.build(any(&settings, nobody)), http1.clone()),
-            plain: Upstream::new(http1.clone(), http1),
+            h2c: Upstream::new(
+                prior_knowledge.build(any(&settings, nobody)),
+                Some(http1.clone()),
+            ),
+            plain: Upstream::new(http1, None),
             settings: Arc::new(settings),
             tls: Arc::default(),
         };
@@ -116,13 +119,13 @@ impl Upstreams {
         let (pool, tls) = (pool(settings), tls(roots(settings)?)?);
         Ok(Upstream::new(
             pool.build(any(settings, tls.clone())),
-            pool.build(http1(settings, tls)),
+            Some(pool.build(http1(settings, tls))),
         ))
     }
 }
 
 impl Upstream {
-    fn new(any: Pool, upgrade: Pool) -> Self {
+    fn new(any: Pool, upgrade: Option<Pool>) -> Self {
         Self(Arc::new(Pools { any, upgrade }))
     }
 }
@@ -138,10 +141,10 @@ impl Service<Request<RequestBody>> for Upstream {
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Sent {
-        Sent(if request.headers().contains_key(UPGRADE) {
-            self.0.upgrade.request(request)
-        } else {
-            self.0.any.request(request)
+        let Pools { any, upgrade } = &*self.0;
+        Sent(match upgrade {
+            Some(pool) if request.headers().contains_key(UPGRADE) => pool.request(request),
+            _ => any.request(request),
         })
     }
 }

@@ -29,6 +29,8 @@ struct Shared {
     route: Arc<Route>,
     direction: Direction,
     tunnels: Tunnels,
+    /// `Host` for the service, where it surely speaks HTTP/1.1; else the client sees to it.
+    host: Option<HeaderValue>,
 }
 
 impl<S> Rewrite<S> {
@@ -37,7 +39,13 @@ impl<S> Rewrite<S> {
         direction: Direction,
         tunnels: Tunnels,
     ) -> impl Layer<S, Service = Self> + Clone {
+        let upstream = match direction {
+            Direction::Out(_) => route.upstream.as_ref(),
+            #[cfg(feature = "inbound")]
+            Direction::In => None,
+        };
         let shared = Arc::new(Shared {
+            host: upstream.and_then(Upstream::plain_host),
             route,
             direction,
             tunnels,
@@ -67,7 +75,10 @@ where
             ask_for_upgrade(request.headers_mut(), protocol);
             hyper::upgrade::on(&mut request)
         });
-        let host = request.headers_mut().remove(HOST);
+        let host = match &self.shared.host {
+            Some(host) => request.headers_mut().insert(HOST, host.clone()),
+            None => request.headers_mut().remove(HOST),
+        };
         let local = match request.uri().authority() {
             Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
             None => host,

@@ -117,6 +117,15 @@ impl Upstream {
         }
     }
 
+    /// The `Host` of requests to it, where they travel by HTTP/1.1 for sure.
+    pub(crate) fn plain_host(&self) -> Option<HeaderValue> {
+        if self.transport() != Transport::Plain {
+            return None;
+        }
+        let host = self.authority.as_str();
+        HeaderValue::try_from(host.strip_suffix(":80").unwrap_or(host)).ok()
+    }
+
     /// The URL at the service for a request's own.
     pub(crate) fn url(&self, uri: &Uri) -> Uri {
         let mut parts = http::uri::Parts::default();

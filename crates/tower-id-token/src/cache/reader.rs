@@ -19,8 +19,9 @@ pub(crate) struct Reader<K, V> {
     version: u64,
     /// Where the entry lies that was found last (nothing is read there), and how often in a row.
     last: (usize, u32),
-    /// The authority of an origin that was called [often](OFTEN), and what was found for it.
-    authority: String,
+    /// An origin that was called [often](OFTEN), and what was found for it: by https its authority,
+    /// else with `http://` before that, which is no authority.
+    origin: String,
     kept: Option<Kept<V>>,
 }
 
@@ -31,12 +32,23 @@ struct Kept<V> {
     header: HeaderValue,
 }
 
+/// By which an origin is reached.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Https,
+    Http,
+}
+
 impl Reader<Audience, IdToken> {
     /// The header that was kept for this origin, if its token is still the one to use.
     #[inline(always)]
-    pub(crate) fn again(&self, authority: &str) -> Option<&HeaderValue> {
+    pub(crate) fn again(&self, scheme: Scheme, authority: &str) -> Option<&HeaderValue> {
         let kept = self.kept.as_ref()?;
-        if self.authority != authority {
+        let origin = match scheme {
+            Scheme::Https => &self.origin,
+            Scheme::Http => self.origin.strip_prefix(HTTP)?,
+        };
+        if origin != authority {
             return None;
         }
         kept.entry.fresh(self.cache.shared.clock.now_ms())?;
@@ -45,9 +57,12 @@ impl Reader<Audience, IdToken> {
 
     /// Keeps what was just found for this origin.
     #[cold]
-    pub(crate) fn keep(&mut self, authority: &str, entry: Arc<Entry<IdToken>>) {
-        self.authority.clear();
-        self.authority.push_str(authority);
+    pub(crate) fn keep(&mut self, scheme: Scheme, authority: &str, entry: Arc<Entry<IdToken>>) {
+        self.origin.clear();
+        if scheme == Scheme::Http {
+            self.origin.push_str(HTTP);
+        }
+        self.origin.push_str(authority);
         let header = entry.value.copy_header();
         self.kept = Some(Kept { entry, header });
     }
@@ -88,7 +103,7 @@ impl<K, V> Reader<K, V> {
             cache,
             version,
             last: (0, 0),
-            authority: String::new(),
+            origin: String::new(),
             kept: None,
         }
     }
@@ -109,7 +124,7 @@ impl<K, V> Clone for Reader<K, V> {
             table: Arc::clone(&self.table),
             version: self.version,
             last: (0, 0),
-            authority: String::new(),
+            origin: String::new(),
             kept: None,
         }
     }
@@ -121,6 +136,7 @@ impl<K, V> fmt::Debug for Reader<K, V> {
     }
 }
 
+const HTTP: &str = "http://";
 /// So often in a row does an entry have to be found before its header is copied: who calls two
 /// origins in turn pays for no copies, and who calls one has soon forgotten the first.
 const OFTEN: u32 = 32;
