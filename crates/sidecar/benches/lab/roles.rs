@@ -27,7 +27,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 
 /// Runs on one thread.
-pub fn role(future: impl Future<Output = ()>) {
+pub fn run(future: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -92,14 +92,12 @@ fn hundred() -> Response<Full<Bytes>> {
 }
 
 /// The least that a proxy with a header can be.
-pub async fn bare_proxy(url: &str, certificate: Option<&String>) {
+pub async fn bare_proxy(url: &str, certificate: &str) {
     let mut roots = rustls::RootCertStore::empty();
-    if let Some(path) = certificate {
-        for certificate in CertificateDer::pem_file_iter(path).expect("a file") {
-            roots
-                .add(certificate.expect("a certificate"))
-                .expect("a root");
-        }
+    for certificate in CertificateDer::pem_file_iter(certificate).expect("a file") {
+        roots
+            .add(certificate.expect("a certificate"))
+            .expect("a root");
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)

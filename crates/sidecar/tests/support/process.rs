@@ -33,32 +33,33 @@ impl Sidecar {
 
     /// Starts it in this environment, and waits until it listens.
     pub async fn start_with(env: Vec<(String, String)>, arguments: &[&str]) -> Self {
-        let mut sidecar = Self::spawn(env, arguments);
-        sidecar.address = sidecar.logged("listening").await["address"]
-            .as_str()
-            .expect("an address")
-            .to_owned();
-        sidecar.admin = sidecar.logged("admin").await["address"]
-            .as_str()
-            .expect("an address")
-            .to_owned();
-        sidecar
+        Self::spawn(env, arguments).listening().await
+    }
+
+    /// Starts it on that Google's machine through another program, such as `valgrind`, and waits
+    /// until it listens.
+    pub async fn start_through(through: &[&str], google: &Server, arguments: &[&str]) -> Self {
+        Self::spawn_through(through, on_gcp(google), &on_free_ports(arguments))
+            .listening()
+            .await
     }
 
     /// Starts it in this environment, on free ports where nothing else is said.
     pub fn spawn(env: Vec<(String, String)>, arguments: &[&str]) -> Self {
-        let common = ["--admin", "127.0.0.1:0", "--log-format", "json"];
-        let mut all = [&arguments[..1], &common, &arguments[1..]].concat();
-        if !arguments.contains(&"--listen") {
-            all.extend(["--listen", "127.0.0.1:0"]);
-        }
-        Self::spawn_as_is(env, &all)
+        Self::spawn_as_is(env, &on_free_ports(arguments))
     }
 
     /// Starts it with these arguments and no others.
     pub fn spawn_as_is(env: Vec<(String, String)>, arguments: &[&str]) -> Self {
-        let mut child = Command::new(binary())
-            .args(arguments)
+        Self::spawn_through(&[], env, arguments)
+    }
+
+    fn spawn_through(through: &[&str], env: Vec<(String, String)>, arguments: &[&str]) -> Self {
+        let binary = binary();
+        let binary = binary.to_str().expect("a plain path");
+        let words = [through, &[binary], arguments].concat();
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
             .env_clear()
             .envs(env)
             .stdin(Stdio::null())
@@ -85,6 +86,19 @@ impl Sidecar {
             address: String::new(),
             admin: String::new(),
         }
+    }
+
+    /// Waits until it listens.
+    async fn listening(mut self) -> Self {
+        self.address = self.logged("listening").await["address"]
+            .as_str()
+            .expect("an address")
+            .to_owned();
+        self.admin = self.logged("admin").await["address"]
+            .as_str()
+            .expect("an address")
+            .to_owned();
+        self
     }
 
     /// Waits for a log line with this message.
@@ -168,6 +182,16 @@ impl Sidecar {
         let line = page.lines().find_map(|line| line.strip_prefix(name));
         line.map_or(0.0, |value| value.trim().parse().expect("a number"))
     }
+}
+
+/// The arguments, with free ports and JSON where nothing else is said.
+fn on_free_ports<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    let common = ["--admin", "127.0.0.1:0", "--log-format", "json"];
+    let mut all = [&arguments[..1], &common, &arguments[1..]].concat();
+    if !arguments.contains(&"--listen") {
+        all.extend(["--listen", "127.0.0.1:0"]);
+    }
+    all
 }
 
 /// A process's memory, in KiB.
