@@ -1,7 +1,7 @@
 //! What a request costs, by each of the sidecar's ways, beside Envoy's own and a bare proxy.
 //!
 //! ```console
-//! $ cargo bench -p id-token-sidecar --features conformance --bench mesh    # four minutes
+//! $ cargo bench -p id-token-sidecar --features conformance --bench mesh    # five minutes
 //! $ cargo bench -p id-token-sidecar --features conformance --bench mesh -- --rounds 9
 //! $ cargo bench -p id-token-sidecar --features conformance --bench mesh -- --instructions
 //! ```
