@@ -40,8 +40,10 @@ fn main() {
     match words[..] {
         ["--upstream"] => roles::run(roles::upstream()),
         ["--upstream-tls", certificate] => roles::run(roles::upstream_tls(certificate)),
-        ["--bare-proxy", url, certificate] => roles::run(roles::bare_proxy(url, certificate)),
-        ["--bare-authz"] => roles::run(roles::bare_authz()),
+        ["--bare-proxy", url, certificate, header] => {
+            roles::run(roles::bare_proxy(url, certificate, header));
+        }
+        ["--bare-authz", header] => roles::run(roles::bare_authz(header)),
         // Cargo adds a word.
         ["--instructions", "--bench"] => roles::run(instructions()),
         ["--rounds", number, "--bench"] => {
@@ -55,7 +57,8 @@ fn main() {
 
 async fn instructions() {
     if all_installed(&["wrk", "valgrind"]) {
-        Lab::new().await.instructions(&google(HOUR).await).await;
+        let google = google(HOUR).await;
+        Lab::new(&google).await.instructions(&google).await;
     }
 }
 
@@ -63,8 +66,8 @@ async fn tables(rounds: usize) {
     if !all_installed(&["wrk"]) {
         return;
     }
-    let lab = Lab::new().await;
     let google = google(HOUR).await;
+    let lab = Lab::new(&google).await;
     let pinned = if lab.pinned() {
         "the programs measured on processor 0, wrk and the service on processor 1"
     } else {
@@ -85,7 +88,7 @@ async fn sending(lab: &Lab, google: &Server, bare: &Program, rounds: usize) {
     let sds = Sidecar::start(google, &["sds", "--secret", "hello=https://hello.example"]).await;
     let audience = format!("{HOST}={AUDIENCE}");
     let authz = Sidecar::start(google, &["ext-authz", "--audience", &audience]).await;
-    let bare_authz = Program::start(&[], &["--bare-authz"]).await;
+    let bare_authz = lab.bare_authz().await;
 
     let service = ("hello", lab.upstream.address);
     let plain = Envoy::start_with(bootstrap::plain(), &[service]).await;

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 
 use google_emulator::Server;
+use http::Method;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -18,8 +19,8 @@ use tokio::time::Instant;
 
 pub use self::rounds::Load;
 use self::rounds::Quartiles;
-use crate::HOST;
 use crate::support::{Caller, Sidecar};
+use crate::{AUDIENCE, HOST};
 
 /// The programs that all rounds share.
 pub struct Lab {
@@ -27,7 +28,10 @@ pub struct Lab {
     beside: &'static [&'static str],
     pub upstream: Program,
     pub upstream_tls: Program,
-    pub certificate: String,
+    certificate: String,
+    /// A header as the sidecar sends it: what it costs depends on its length, and by h2 on its
+    /// letters.
+    header: String,
     _directory: TempDir,
 }
 
@@ -39,7 +43,7 @@ pub struct Program {
 }
 
 impl Lab {
-    pub async fn new() -> Self {
+    pub async fn new(google: &Server) -> Self {
         let beside = pin();
         let directory = tempfile::tempdir().expect("a directory");
         roles::certify(directory.path());
@@ -50,6 +54,7 @@ impl Lab {
             upstream: Program::start(beside, &["--upstream"]).await,
             upstream_tls: Program::start(beside, &["--upstream-tls", &certificate]).await,
             certificate,
+            header: format!("Bearer {}", token(google).await),
             _directory: directory,
         }
     }
@@ -70,8 +75,14 @@ impl Lab {
 
     /// The bare proxy of the service; through another program, if one is given.
     pub async fn bare_proxy(&self, tls: bool, through: &[&str]) -> Program {
-        let arguments = ["--bare-proxy", &self.url(tls), &self.certificate];
+        let url = self.url(tls);
+        let arguments = ["--bare-proxy", &url, &self.certificate, &self.header];
         Program::start(through, &arguments).await
+    }
+
+    /// The bare server that Envoy asks.
+    pub async fn bare_authz(&self) -> Program {
+        Program::start(&[], &["--bare-authz", &self.header]).await
     }
 
     /// The sidecar's `proxy` of the service; through another program, if one is given.
@@ -127,6 +138,18 @@ impl Program {
             _child: child,
         }
     }
+}
+
+/// A token as the sidecar gets it.
+async fn token(google: &Server) -> String {
+    let url = format!(
+        "http://{}/computeMetadata/v1/instance/service-accounts/default/identity?audience={AUDIENCE}&format=full",
+        google.metadata_host()
+    );
+    let flavor = [("metadata-flavor", "Google")];
+    let answer = Caller::new().send(Method::GET, &url, &flavor, "").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.text()
 }
 
 /// Whether there is such a program.

@@ -92,7 +92,7 @@ fn hundred() -> Response<Full<Bytes>> {
 }
 
 /// The least that a proxy with a header can be.
-pub async fn bare_proxy(url: &str, certificate: &str) {
+pub async fn bare_proxy(url: &str, certificate: &str, header: &str) {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(certificate).expect("a file") {
         roots
@@ -115,8 +115,7 @@ pub async fn bare_proxy(url: &str, certificate: &str) {
         .wrap_connector(http);
     let client = Client::builder(TokioExecutor::new()).build::<_, Incoming>(connector);
     let base: Uri = url.parse().expect("a URL");
-    // As long as a real one.
-    let header = HeaderValue::try_from(format!("Bearer {}", "t".repeat(800))).expect("a value");
+    let header = HeaderValue::try_from(header).expect("a value");
     let listener = listen().await;
     while let Ok((stream, _)) = listener.accept().await {
         let _ = stream.set_nodelay(true);
@@ -138,8 +137,8 @@ pub async fn bare_proxy(url: &str, certificate: &str) {
 }
 
 /// The least that an authorization server can be.
-pub async fn bare_authz() {
-    struct Always;
+pub async fn bare_authz(header: &str) {
+    struct Always(String);
 
     #[tonic::async_trait]
     impl Authorization for Always {
@@ -153,7 +152,7 @@ pub async fn bare_authz() {
                     headers: vec![HeaderValueOption {
                         header: Some(Header {
                             key: "authorization".into(),
-                            value: format!("Bearer {}", "t".repeat(800)),
+                            value: self.0.clone(),
                             ..Header::default()
                         }),
                         ..HeaderValueOption::default()
@@ -168,7 +167,7 @@ pub async fn bare_authz() {
     let listener = listen().await;
     let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
     tonic::transport::Server::builder()
-        .add_service(AuthorizationServer::new(Always))
+        .add_service(AuthorizationServer::new(Always(header.to_owned())))
         .serve_with_incoming(incoming)
         .await
         .expect("it serves");
