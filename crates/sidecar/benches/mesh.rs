@@ -96,6 +96,7 @@ async fn sending(lab: &Lab, google: &Server, bare: &Program, rounds: usize) {
     let clusters = [service, ("metadata", metadata)];
     let gcp = Envoy::start_with(bootstrap::gcp_authn(), &clusters).await;
     let sidecar = |address: &str| ("id-token-sidecar", address.parse().expect("an address"));
+    let fixed = Envoy::start_with(bootstrap::fixed(&lab.header), &[service]).await;
     let injected = Envoy::start("sds.yaml", &[service, sidecar(&sds.address)]).await;
     let other = ("other", lab.upstream.address);
     let clusters = [service, other, sidecar(&authz.address)];
@@ -110,6 +111,7 @@ async fn sending(lab: &Lab, google: &Server, bare: &Program, rounds: usize) {
         Load::of(&proxy.address).row("**`proxy`**", &[proxy.id()], BARE),
         Load::of(&gcp.address).row("Envoy with gcp_authn", &[gcp.id()], ENVOY),
         Load::of(&plain.address).row(ENVOY, &[plain.id()], None),
+        Load::of(&fixed.address).row("Envoy, a fixed header", &[fixed.id()], ENVOY),
         Load::of(&injected.address).row("Envoy with **`sds`**", &[injected.id(), sds.id()], ENVOY),
         Load::of(&checked_bare.address)
             .row(ENVOY_TONIC, &[checked_bare.id(), bare_authz.id], None)

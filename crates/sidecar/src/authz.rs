@@ -90,20 +90,6 @@ impl Authz {
         audiences(rules)
     }
 
-    /// Answers by gRPC who asks by gRPC, and everybody else by HTTP.
-    pub(crate) async fn answer(
-        self,
-        request: Request<Incoming>,
-    ) -> Result<Response<tonic::body::Body>, Infallible> {
-        if is_grpc(request.headers()) {
-            AuthorizationServer::new(self).call(request).await
-        } else {
-            Ok(http::answer(&self, &request)
-                .await
-                .map(tonic::body::Body::new))
-        }
-    }
-
     async fn judge(&self, asked: Asked<'_>) -> Verdict {
         let audience = {
             let policy = self.policy.load();
@@ -196,11 +182,22 @@ pub(crate) fn audiences(rules: &Rules) -> Result<Vec<Audience>, Error> {
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<tonic::body::Body>, Infallible>> + Send>>;
 
-/// How [`serve`](crate::serve::serve) wants it.
+/// Answers by gRPC who asks by gRPC, and everybody else by HTTP.
 pub(crate) fn handler(
     authz: Authz,
 ) -> impl Fn(Request<Incoming>, &Peer) -> Answer + Clone + Send + Sync + 'static {
-    move |request, _| Box::pin(authz.clone().answer(request))
+    let authz = Arc::new(authz);
+    let server = AuthorizationServer::from_arc(Arc::clone(&authz));
+    move |request, _| {
+        if is_grpc(request.headers()) {
+            return server.clone().call(request);
+        }
+        let authz = Arc::clone(&authz);
+        Box::pin(async move {
+            let answer = http::answer(&authz, &request).await;
+            Ok(answer.map(tonic::body::Body::new))
+        })
+    }
 }
 
 /// Whether an error may pass by itself: what gRPC calls unavailable.

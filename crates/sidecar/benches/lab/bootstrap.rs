@@ -11,6 +11,14 @@ pub fn plain() -> Value {
     bootstrap
 }
 
+/// The same with a header that is always the same.
+pub fn fixed(header: &str) -> Value {
+    let mut bootstrap = plain();
+    manager(&mut bootstrap)["route_config"]["virtual_hosts"][0]["request_headers_to_add"] =
+        json!([{ "header": { "key": "authorization", "value": header } }]);
+    bootstrap
+}
+
 /// The same with Envoy's own filter.
 pub fn gcp_authn() -> Value {
     let mut bootstrap = plain();
@@ -49,8 +57,10 @@ pub fn gcp_authn() -> Value {
 }
 
 fn filters(bootstrap: &mut Value) -> &mut Vec<Value> {
-    bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-        ["http_filters"]
-        .as_array_mut()
-        .expect("a list")
+    let filters = &mut manager(bootstrap)["http_filters"];
+    filters.as_array_mut().expect("a list")
+}
+
+fn manager(bootstrap: &mut Value) -> &mut Value {
+    &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
 }

@@ -31,7 +31,7 @@ pub struct Lab {
     certificate: String,
     /// A header as the sidecar sends it: what it costs depends on its length, and by h2 on its
     /// letters.
-    header: String,
+    pub header: String,
     _directory: TempDir,
 }
 
