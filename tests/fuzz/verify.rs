@@ -26,7 +26,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
 
 use google_emulator::Emulator;
-use google_id_token::verify::{RequireIdToken, Verifier};
+use google_id_token::verify::{Caller, IdentityHeaders, Issuer, RequireIdToken, Verifier};
 use google_id_token::{Clock, HttpClient};
 use http::{HeaderName, HeaderValue, Request, Response};
 use serde_json::{Value, json};
@@ -98,7 +98,7 @@ impl Setting {
         assert_eq!(self.accepts(&token), self.sound.contains(&token), "{token}");
     }
 
-    /// No request without one of them, each where it belongs.
+    /// No request without one of them, each where it belongs; and that one goes no further.
     fn request(&self, input: &[u8]) {
         let mut request = Request::new(());
         for line in input.split(|&byte| byte == b'\n') {
@@ -121,10 +121,22 @@ impl Setting {
                 _ => false,
             }
         });
-        let mut authorize = RequireIdToken::<()>::new(self.verifier.clone());
+        let mut authorize = RequireIdToken::<()>::new(self.verifier.clone())
+            .identity_headers(IdentityHeaders::new());
         let result: Result<_, Response<()>> = self.runtime.block_on(authorize.authorize(request));
         match result {
-            Ok(_) => assert!(could),
+            Ok(request) => {
+                assert!(could);
+                let caller: &Caller = request.extensions().get().unwrap();
+                let checked = &self.sound[usize::from(caller.issuer() == Issuer::Iap)];
+                let (signed, _) = checked.rsplit_once('.').unwrap();
+                let headers = request.headers();
+                let mut left = NAMES[..3].iter().flat_map(|name| headers.get_all(*name));
+                let has = |value: &HeaderValue| {
+                    String::from_utf8_lossy(value.as_bytes()).contains(signed)
+                };
+                assert!(!left.any(has));
+            }
             Err(answer) => assert!(matches!(answer.status().as_u16(), 400 | 401)),
         }
     }
