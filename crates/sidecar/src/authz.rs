@@ -99,8 +99,8 @@ impl Authz {
                 .filter(|decision| !matches!(decision, Decided::Refuse));
             // The port that callers reach Envoy at is not the service's.
             let decision = decision.or_else(|| {
-                let (bare, _port) = asked.host.rsplit_once(':')?;
-                asked.uri(bare).map(|uri| decide(&policy, &uri))
+                let uri = asked.uri(without_port(asked.host)?)?;
+                Some(decide(&policy, &uri))
             });
             match decision {
                 Some(Decided::Token(audience)) => audience,
@@ -140,7 +140,8 @@ impl Authz {
 
 impl Asked<'_> {
     fn uri(&self, host: &str) -> Option<Uri> {
-        let authority: Authority = host.parse().ok()?;
+        // Who reads it otherwise takes what stands before an `@` for the host.
+        let authority: Authority = (!host.contains('@')).then(|| host.parse().ok())??;
         let mut parts = ::http::uri::Parts::default();
         parts.scheme = Some(if is_loopback(authority.host()) {
             Scheme::HTTP
@@ -151,6 +152,13 @@ impl Asked<'_> {
         parts.path_and_query = Some(self.path.parse().unwrap_or(PathAndQuery::from_static("/")));
         Uri::from_parts(parts).ok()
     }
+}
+
+/// The host of `HOST:PORT`.
+fn without_port(host: &str) -> Option<&str> {
+    let (bare, port) = host.rsplit_once(':')?;
+    let whole = !bare.contains(':') || bare.ends_with(']');
+    (whole && port.parse::<u16>().is_ok()).then_some(bare)
 }
 
 /// A decision that outlives its policy.

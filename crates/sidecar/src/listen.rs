@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -69,9 +70,13 @@ impl Listener {
     }
 }
 
-/// Removes a socket that a process left behind when it was killed; a live one stays, and binding
-/// then fails.
+/// Removes a socket that a process left behind when it was killed; a live one stays, and so does
+/// what is no socket, and binding then fails.
 async fn remove_stale(path: &Path) {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket());
+    if !is_socket {
+        return;
+    }
     let refused = tokio::net::UnixStream::connect(path)
         .await
         .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
@@ -136,5 +141,8 @@ mod tests {
         listen.bind(false, "-").await.unwrap_err();
         drop(live);
         assert!(!path.exists());
+        std::fs::write(&path, "precious").unwrap();
+        listen.bind(false, "-").await.unwrap_err();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     }
 }

@@ -279,6 +279,41 @@ async fn secrets_are_written_whole_into_a_file_or_into_a_directory() {
     assert!(!std::path::Path::new(&write).exists());
 }
 
+#[cfg(feature = "sds")]
+#[tokio::test]
+async fn a_file_follows_its_secret_through_a_reload() {
+    let google = google(HOUR).await;
+    let directory = tempfile::tempdir().unwrap();
+    let [rules, file] = ["sds.toml", "one.json"].map(|name| directory.path().join(name));
+    let [rules_path, path] = [&rules, &file].map(|path| path.to_str().unwrap());
+    let write = |audience: &str| {
+        std::fs::write(&rules, format!("[secrets]\n{audience}")).unwrap();
+    };
+    let token = || {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let value = &json["resources"][0]["generic_secret"]["secret"]["inline_string"];
+        value.as_str().unwrap().to_owned()
+    };
+    let [one, two] = ["https://one.example", "https://two.example"];
+    write(&format!("s = '{one}'"));
+    let arguments = ["sds", "--config", rules_path, "--write", path];
+    let mut sds = Sidecar::start(&google, &arguments).await;
+    sds.logged_times("wrote a secret", 1).await;
+    assert!(audience_of(&google, &token(), one));
+
+    // The old audience's is taken back, and the new one's put in its place.
+    write(&format!("s = '{two}'"));
+    sds.signal("HUP");
+    sds.logged_times("wrote a secret", 3).await;
+    assert!(audience_of(&google, &token(), two));
+
+    write("other = 'https://other.example'");
+    sds.signal("HUP");
+    sds.logged_times("wrote a secret", 4).await;
+    assert_eq!(token(), "");
+}
+
 #[tokio::test]
 async fn no_token_is_in_any_log_or_metric() {
     let (google, service) = (google(HOUR).await, Service::ok().await);

@@ -2,8 +2,8 @@
 
 use google_id_token::Placement;
 use http::header::{
-    CONNECTION, Entry, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, Entry, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
 
@@ -92,21 +92,31 @@ fn strip_copies(headers: &mut HeaderMap, placement: Placement) {
 
 fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
     let mut upgrade = None;
-    while let Some(connection) = headers.get(CONNECTION).cloned() {
-        headers.remove(CONNECTION);
-        for name in connection.to_str().unwrap_or_default().split(',') {
-            let name = name.trim();
-            if name.eq_ignore_ascii_case("upgrade") {
-                upgrade = headers.remove(UPGRADE);
-            } else if !name.is_empty() && !name.eq_ignore_ascii_case("host") {
-                headers.remove(name);
-            }
+    let lines: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
+    headers.remove(CONNECTION);
+    for name in lines
+        .iter()
+        .flat_map(|it| it.as_bytes().split(|&byte| byte == b','))
+    {
+        // What is no header's name names none.
+        let Ok(name) = HeaderName::from_bytes(name.trim_ascii()) else {
+            continue;
+        };
+        if name == UPGRADE {
+            upgrade = headers.remove(UPGRADE).or(upgrade);
+        } else if name != HOST && !is_of_this_hop(&name) {
+            headers.remove(name);
         }
     }
     for name in HOP_BY_HOP {
         headers.remove(name);
     }
     upgrade
+}
+
+/// Whether it tells the service who calls, by what way: no caller is to take that out.
+fn is_of_this_hop(name: &HeaderName) -> bool {
+    [FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO].contains(name)
 }
 
 /// Adds this hop to what the service is told of the caller.
@@ -215,6 +225,30 @@ mod tests {
         assert_eq!(
             map,
             headers(&[("trailer", "x-sum"), ("traceparent", "00-1-2-01")])
+        );
+    }
+
+    #[test]
+    fn no_line_of_connection_is_overlooked_and_none_hides_the_caller() {
+        let mut map = headers(&[
+            ("connection", "keep-alive"),
+            ("connection", "x-private"),
+            ("connection", "Upgrade, X-Forwarded-For,, host"),
+            ("x-private", "1"),
+            ("x-odd", "1"),
+            ("upgrade", "websocket"),
+            ("x-forwarded-for", "10.0.0.7"),
+            ("host", "app.local"),
+        ]);
+        map.append(
+            "connection",
+            HeaderValue::from_bytes(b"\xff, x-odd").unwrap(),
+        );
+        let protocol = strip_request(&mut map, OUT);
+        assert_eq!(protocol, Some(HeaderValue::from_static("websocket")));
+        assert_eq!(
+            map,
+            headers(&[("x-forwarded-for", "10.0.0.7"), ("host", "app.local")])
         );
     }
 

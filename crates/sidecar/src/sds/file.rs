@@ -31,12 +31,9 @@ pub(crate) fn write(secrets: &Secrets, path: &Path, metrics: &Arc<Metrics>) -> R
         fs::create_dir_all(directory).map_err(|error| failed(directory, &error))?;
     }
     for (name, path) in files {
-        let Some(token) = secrets.token(&name) else {
-            continue;
-        };
         // From the start there is a file, without a credential in it: Envoy wants one to watch.
         replace(&path, &secret::file(&name, None)).map_err(|error| failed(&path, &error))?;
-        tokio::spawn(keep(name, path, token, Arc::clone(metrics)));
+        tokio::spawn(keep(name, path, secrets.clone(), Arc::clone(metrics)));
     }
     Ok(())
 }
@@ -68,9 +65,28 @@ fn files(names: Vec<String>, path: &Path) -> Result<Vec<(String, PathBuf)>, Erro
     names.into_iter().map(in_directory).collect()
 }
 
-async fn keep(name: String, path: PathBuf, mut token: Token, metrics: Arc<Metrics>) {
-    while token.changed().await.is_ok() {
-        let now: Option<IdToken> = token.borrow_and_update().clone();
+async fn keep(name: String, path: PathBuf, secrets: Secrets, metrics: Arc<Metrics>) {
+    let mut names = secrets.changes();
+    let mut audience = secrets.audience(&name);
+    let mut token = secrets.token(&name);
+    loop {
+        tokio::select! {
+            ended = changed(&mut token) => if ended {
+                token = None;
+                continue;
+            },
+            _ = names.changed() => {
+                let now = secrets.audience(&name);
+                if token.is_some() && now == audience {
+                    continue;
+                }
+                audience = now;
+                token = secrets.token(&name);
+            }
+        }
+        let now: Option<IdToken> = token
+            .as_mut()
+            .and_then(|token| token.borrow_and_update().clone());
         match replace(&path, &secret::file(&name, now.as_ref())) {
             Ok(()) => {
                 metrics.pushes.add();
@@ -78,6 +94,14 @@ async fn keep(name: String, path: PathBuf, mut token: Token, metrics: Arc<Metric
             }
             Err(error) => tracing::error!(name, %error, "cannot write a secret"),
         }
+    }
+}
+
+/// Waits for another token; or for the end of all, where its audience is not wanted any more.
+async fn changed(token: &mut Option<Token>) -> bool {
+    match token {
+        Some(token) => token.changed().await.is_err(),
+        None => std::future::pending().await,
     }
 }
 

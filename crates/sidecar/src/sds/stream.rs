@@ -9,7 +9,7 @@ use envoy_types::pb::envoy::service::discovery::v3::{
 };
 use envoy_types::pb::google::protobuf::Any;
 use google_id_token::{Audience, IdToken};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tokio_stream::{StreamExt, StreamMap};
 use tonic::{Status, Streaming};
@@ -218,7 +218,10 @@ impl<P: Protocol> Subscription<P> {
                 self.tokens.insert(name.to_owned(), WatchStream::new(token));
             }
             None => {
-                self.tokens.remove(name);
+                // What Envoy was told before is taken back.
+                let (_, nothing) = watch::channel(None);
+                self.tokens
+                    .insert(name.to_owned(), WatchStream::new(nothing));
                 tracing::warn!(name, "an Envoy asks for a secret that has no --secret");
             }
         }
