@@ -314,6 +314,40 @@ async fn a_file_follows_its_secret_through_a_reload() {
     assert_eq!(token(), "");
 }
 
+#[cfg(feature = "ext-authz")]
+#[tokio::test]
+async fn a_host_that_can_be_read_in_two_ways_gets_no_token_from_ext_authz() {
+    let google = google(HOUR).await;
+    let audience = "hello.internal=https://hello.example";
+    let authz = Sidecar::start(&google, &["ext-authz", "--audience", audience]).await;
+    let caller = Caller::new();
+    for (host, status) in [
+        ("hello.internal", StatusCode::OK),
+        ("hello.internal:10000", StatusCode::OK),
+        ("hello.run.app:443", StatusCode::OK),
+        ("hello.run.app:443@evil.example", StatusCode::FORBIDDEN),
+        ("hello.internal:x@evil.example", StatusCode::FORBIDDEN),
+        ("x@hello.run.app", StatusCode::FORBIDDEN),
+        ("x@hello.internal", StatusCode::FORBIDDEN),
+        ("hello.run.app:1:2", StatusCode::FORBIDDEN),
+        ("hello.internal:1:2", StatusCode::FORBIDDEN),
+        ("hello.internal:port", StatusCode::FORBIDDEN),
+    ] {
+        let headers = [("host", host)];
+        let answer = caller
+            .send(
+                Method::GET,
+                &format!("http://{}/", authz.address),
+                &headers,
+                "",
+            )
+            .await;
+        assert_eq!(answer.status, status, "{host}: {}", answer.text());
+        let token = answer.headers.contains_key("authorization");
+        assert_eq!(token, status == StatusCode::OK, "{host}");
+    }
+}
+
 #[tokio::test]
 async fn no_token_is_in_any_log_or_metric() {
     let (google, service) = (google(HOUR).await, Service::ok().await);

@@ -107,6 +107,33 @@ async fn sds_with_no_secret_yet_lets_nothing_out_and_one_that_ends_is_taken_back
 }
 
 #[tokio::test]
+async fn sds_takes_back_a_secret_that_a_reload_takes_away() {
+    for bootstrap in ["sds.yaml", "sds-delta.yaml"] {
+        let (google, service) = (google(HOUR).await, Service::ok().await);
+        let rules = tempfile::NamedTempFile::new().unwrap();
+        let write = |secret: &str| {
+            std::fs::write(&rules, format!("[secrets]\n{secret} = '{HELLO}'")).unwrap();
+        };
+        write("hello");
+        let path = rules.path().to_str().unwrap();
+        let sidecar = Sidecar::start(&google, &["sds", "--config", path]).await;
+        let envoy = start(bootstrap, &service, &sidecar).await;
+        served(&envoy).await;
+        let caller = Caller::new();
+        write("another");
+        sidecar.signal("HUP");
+        let url = envoy.url("/");
+        let refused = async { while caller.get(&url).await.status != StatusCode::UNAUTHORIZED {} };
+        timeout(Duration::from_secs(30), refused)
+            .await
+            .expect("it is taken back");
+        write("hello");
+        sidecar.signal("HUP");
+        served(&envoy).await;
+    }
+}
+
+#[tokio::test]
 async fn sds_killed_leaves_envoy_its_last_token() {
     let (google, service) = (google(HOUR).await, Service::ok().await);
     let sidecar = Sidecar::start(&google, HELLO_SECRET).await;
