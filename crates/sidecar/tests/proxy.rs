@@ -341,6 +341,7 @@ async fn h2_callers_and_h2_services_meet_and_trailers_pass_both_ways() {
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", "0".parse().unwrap());
         if let Some(sent) = body.trailers() {
+            assert_eq!(sent.len(), 1, "{sent:?}");
             trailers.insert("x-echo", sent["x-sum"].clone());
         }
         let frames = [
@@ -364,6 +365,9 @@ async fn h2_callers_and_h2_services_meet_and_trailers_pass_both_ways() {
     tokio::spawn(connection);
     let mut trailers = HeaderMap::new();
     trailers.insert("x-sum", "42".parse().unwrap());
+    for name in ["authorization", "x-serverless-authorization"] {
+        trailers.insert(name, "Bearer forged".parse().unwrap());
+    }
     let frames = [
         Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from("hello"))),
         Ok(Frame::trailers(trailers)),

@@ -6,10 +6,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 #[cfg(feature = "inbound")]
 use google_id_token::verify::IdentityHeaders;
+use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-/// The caller's body, or none where a request is sent a second time.
+use super::headers::SERVERLESS;
+
+/// The caller's body, or none where a request is sent a second time. Some servers make headers of
+/// trailers, so none has credentials in it (RFC 9110, section 6.5.1).
 #[derive(Debug)]
 pub(crate) enum RequestBody {
     Caller(Incoming),
@@ -28,7 +32,17 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
-            Self::Caller(body) => Pin::new(body).poll_frame(cx),
+            Self::Caller(body) => {
+                let mut frame = Pin::new(body).poll_frame(cx);
+                if let Poll::Ready(Some(Ok(frame))) = &mut frame
+                    && let Some(trailers) = frame.trailers_mut()
+                {
+                    for name in [AUTHORIZATION, PROXY_AUTHORIZATION, SERVERLESS] {
+                        trailers.remove(name);
+                    }
+                }
+                frame
+            }
             #[cfg(feature = "inbound")]
             Self::Screened(body, identity) => {
                 let mut frame = Pin::new(body).poll_frame(cx);
